@@ -1,0 +1,220 @@
+"""The proxy as its users run it: the command, a file, ports; and what it tells about itself.
+
+A config is YAML text in which `<name>` stands for a free loopback address (or one that the test
+gives); what every test needs and few care about (metrics, admin, logs) is added when left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from .client import fetch
+from .message import Message
+from .ports import LOOPBACK, Address, free_port
+from .waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+
+_COMMON = {
+    "version": "version: 1",
+    "service": "service: {name: end-to-end}",
+    "metrics": "metrics: {listen: <metrics>}",
+    "admin": "admin: {listen: <admin>}",
+    "logs": "logs: {level: info, format: json, access: {errors: true, sample: 100%}}",
+    "shutdown": "shutdown: {drain: 1s}",
+}
+
+
+class Sidecar:
+    """One running proxy. `given` fills placeholders of the config; the rest become free ports."""
+
+    def __init__(self, config: str, given: Mapping[str, str], folder: Path) -> None:
+        self._given = dict(given)
+        self.folder = folder
+        self.file = folder / "meshproxy.yaml"
+        self.log = folder / "log"
+        self.write(config)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command("run", "-c", str(self.file)),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment(),
+                cwd=folder,
+            )
+
+    @classmethod
+    @contextmanager
+    def running(cls, config: str, **given: str) -> Iterator[Sidecar]:
+        """Start one, wait until it is ready, and stop it at the end."""
+        with tempfile.TemporaryDirectory(prefix="sidecar-") as folder:
+            sidecar = cls(config, given, Path(folder))
+            try:
+                sidecar.wait_ready()
+                yield sidecar
+            finally:
+                sidecar.stop()
+            assert "Traceback" not in sidecar.logged(), sidecar.logged()[-4000:]
+
+    # Configuration
+
+    def render(self, config: str) -> str:
+        """The whole file: common sections added, placeholders filled."""
+        missing = (text for key, text in _COMMON.items() if not _has_section(config, key))
+        return re.sub(r"<(\w+)>", self._fill, "\n".join((*missing, config)))
+
+    def write(self, config: str) -> None:
+        """Put the config where the running proxy reads it, in place."""
+        self.file.write_text(self.render(config))
+
+    def where(self, name: str) -> Address:
+        """The address that stands for `<name>`."""
+        host, _, port = self._given[name].rpartition(":")
+        return host, int(port)
+
+    @property
+    def inbound(self) -> Address:
+        return self.where("inbound")
+
+    @property
+    def outbound(self) -> Address:
+        return self.where("outbound")
+
+    @property
+    def metrics(self) -> Address:
+        return self.where("metrics")
+
+    @property
+    def admin(self) -> Address:
+        return self.where("admin")
+
+    # Life
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_ready(self, within: float = 20.0) -> None:
+        eventually(self._is_ready, within, "readiness")
+
+    def stop(self) -> None:
+        """SIGTERM twice: the second ends at once what the first would drain."""
+        for patience in (0.3, 5.0):
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(patience)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+        self.process.kill()
+        self.process.wait()
+        raise AssertionError("it did not end on SIGTERM:\n" + self.logged()[-4000:])
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    # What it tells
+
+    def logged(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Every whole JSON line written so far."""
+        whole = self.logged().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def rss(self) -> int:
+        """Resident bytes now."""
+        return self._status("VmRSS")
+
+    def peak_rss(self) -> int:
+        """The most resident bytes since forget_peak."""
+        return self._status("VmHWM")
+
+    def forget_peak(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def metrics_text(self) -> str:
+        return fetch(self.metrics, "/metrics").body.decode()
+
+    def samples(self, name: str, **labels: str) -> list[float]:
+        """The values of the samples whose labels include these."""
+        return [
+            sample.value
+            for family in text_string_to_metric_families(self.metrics_text())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+
+    def total(self, name: str, **labels: str) -> float:
+        return sum(self.samples(name, **labels))
+
+    def admin_json(self, path: str) -> dict[str, Any]:
+        answer = fetch(self.admin, path, headers={"Host": "127.0.0.1"})
+        assert answer.status == 200, answer
+        return cast("dict[str, Any]", json.loads(answer.body))
+
+    def reload(self) -> Message:
+        """POST /reload and its answer."""
+        return fetch(self.admin, "/reload", "POST", headers={"Host": "127.0.0.1"})
+
+    def _is_ready(self) -> bool:
+        code = self.process.poll()
+        assert code is None, f"it ended with {code}:\n{self.logged()[-4000:]}"
+        try:
+            return fetch(self.metrics, "/readyz").status == 200
+        except OSError:
+            return False
+
+    def _fill(self, match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in self._given:
+            self._given[name] = f"{LOOPBACK}:{free_port()}"
+        return self._given[name]
+
+    def _status(self, key: str) -> int:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)
+        assert found is not None
+        return int(found.group(1)) * 1024
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "meshproxy", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """This environment, with the checkout importable and no config of the user's own."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MESHPROXY_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """One command of the proxy, to its end."""
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=environment(),
+        cwd=cwd,
+        check=False,
+    )
+
+
+def _has_section(config: str, key: str) -> bool:
+    return re.search(rf"^{key}:", config, re.MULTILINE) is not None

@@ -1,0 +1,86 @@
+"""Requests with bad framing are refused and closed, and no origin ever sees one of them.
+
+However the bytes are cut into reads, the verdict is the same. RFC 9112 sections 3-7 and 11.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .corpus import CASES, Case
+from .harness import Client, Message, Origin, Sidecar
+
+CONFIG = """
+inbound:
+  listen: <inbound>
+  app: http://<app>
+"""
+HEAD_BYTES = [case for case in CASES if len(case.data) < 4_000]
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    with Origin.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sidecar(origin: Origin) -> Iterator[Sidecar]:
+    with Sidecar.running(CONFIG, app=origin.address) as running:
+        yield running
+        # nothing of the whole module arrived late
+        assert origin.requests == []
+
+
+def refused(sidecar: Sidecar, pieces: list[bytes]) -> Message:
+    """Send the pieces; the answer, after which the connection must be closed."""
+    with Client(sidecar.inbound) as client:
+        client.send_pieces(pieces)
+        answer = client.response()
+        assert client.closed_by_peer(), f"still open after {answer.start!r}"
+    return answer
+
+
+def check(case: Case, answer: Message, origin: Origin) -> None:
+    assert answer.status in case.statuses, answer.head
+    assert answer.get("x-meshproxy-reason") is not None
+    assert answer.get("connection") == "close"
+    assert origin.requests == []
+    if not case.in_body:
+        assert origin.received == 0
+
+
+def test_the_corpus_holds_every_kind() -> None:
+    assert len(CASES) >= 75
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_bad_request_is_refused_and_closed(case: Case, sidecar: Sidecar, origin: Origin) -> None:
+    check(case, refused(sidecar, [case.data]), origin)
+
+
+@pytest.mark.parametrize("case", HEAD_BYTES, ids=lambda case: case.name)
+def test_it_is_refused_byte_by_byte_too(case: Case, sidecar: Sidecar, origin: Origin) -> None:
+    pieces = [case.data[i : i + 1] for i in range(len(case.data))]
+    check(case, refused(sidecar, pieces), origin)
+
+
+@pytest.mark.parametrize("case", HEAD_BYTES[::7], ids=lambda case: case.name)
+def test_no_split_changes_the_verdict(case: Case, sidecar: Sidecar, origin: Origin) -> None:
+    for at in range(1, len(case.data)):
+        check(case, refused(sidecar, [case.data[:at], case.data[at:]]), origin)
+
+
+def test_a_bad_request_behind_a_good_one_is_refused_alone(sidecar: Sidecar, origin: Origin) -> None:
+    good = b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n"
+    bad = b"POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx"
+    with Client(sidecar.inbound) as client:
+        client.send(good + bad + good)
+        assert client.response().status == 200
+        assert client.response().status == 400
+        assert client.closed_by_peer()
+    assert [seen.target for seen in origin.requests] == ["/good"]
+    origin.forget()
