@@ -1,0 +1,116 @@
+"""One request and its answer, from the first byte of the head to the log line.
+
+An exchange is filled by the data plane and read by policies. It pins the route that was in
+force when it began, so a reload never changes the rules in the middle of a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshproxy.core.route import Endpoint, Route
+    from meshproxy.core.verdict import Failure, Refusal
+
+CHUNKED = -1
+"""`length` of a body whose size is told chunk by chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who sits at the other end of a downstream connection; made once per connection.
+
+    `trusted` peers may speak for others (`x-forwarded-*`, control headers). `forwarded` is
+    the ready-made block of `x-forwarded-for` and `-proto` lines for a request of its own.
+    """
+
+    address: str
+    trusted: bool
+    forwarded: bytes
+
+
+class Exchange:
+    """Request head, route, attempts, outcome. All times are seconds of the monotonic clock."""
+
+    __slots__ = (
+        "added", "answer_lines", "answered", "attempts", "base", "began", "body", "bytes_in",
+        "bytes_out", "chosen", "client", "complete", "concluded", "deadline", "deferred",
+        "endpoint", "expects", "failure", "first_byte", "flags", "held", "host", "keep_alive",
+        "length", "lines", "method", "minor", "path", "peer", "refusal", "replayable",
+        "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream", "span",
+        "status", "taken", "target", "timer", "trace", "tried", "upstream", "wake", "watch",
+    )  # fmt: skip
+
+    def __init__(self, client: Any, peer: Peer, now: float) -> None:
+        # The request, as the data plane read it.
+        self.client = client
+        self.peer = peer
+        self.began = now
+        self.method = b""
+        self.target = b""
+        self.path = b""
+        self.host = b""
+        self.minor = 1
+        self.keep_alive = True
+        self.length = 0
+        self.expects = False
+        self.lines: list[bytes] = []
+        self.taken: dict[bytes, bytes] = {}
+        # Its body, while it streams.
+        self.body: list[bytes] = []
+        self.complete = False
+        self.held = 0
+        self.replayable = True
+        # The walk.
+        self.route: Route = None  # type: ignore[assignment]  # pinned before any policy sees it
+        self.base = b""
+        self.added: list[bytes] = []
+        self.attempts = 0
+        self.replayed = False
+        self.endpoint: Endpoint | None = None
+        self.tried: list[Endpoint] = []
+        self.upstream: Any = None
+        self.deadline = 0.0
+        self.timer: Any = None
+        self.watch = 0
+        self.wake: Callable[[float], None] | None = None
+        self.deferred: list[Callable[[float], None]] = []
+        self.chosen: Any = None
+        # The outcome: of the latest attempt, then of the whole.
+        self.sent_at = 0.0
+        self.sent_upstream = False
+        self.status = 0
+        self.failure: Failure | None = None
+        self.refusal: Refusal | None = None
+        self.retry_after = -1.0
+        self.answer_lines: list[bytes] = []
+        self.answered = False
+        self.first_byte = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.flags = ""
+        self.concluded = False
+        # Identity, filled by the tracing policy.
+        self.request_id = b""
+        self.trace: Any = None
+        self.span = 0
+
+    def header(self, name: bytes) -> bytes | None:
+        """A request field that some policy declared in `reads` or `replaces`; lower-case name.
+
+        Several lines of one name are joined by ", " (RFC 9110 section 5.3).
+        """
+        return self.taken.get(name)
+
+    def defer(self, release: Callable[[float], None]) -> None:
+        """Run `release(now)` when the exchange ends, however it ends."""
+        self.deferred.append(release)
+
+    def flag(self, code: str) -> None:
+        """Add a reason code to those of this exchange; each is listed once."""
+        if not self.flags:
+            self.flags = code
+        elif code not in self.flags.split(","):
+            self.flags = f"{self.flags},{code}"

@@ -1,0 +1,73 @@
+"""The units of the file as pydantic types: what is written becomes a plain number.
+
+`Duration` is seconds, `Percent` a share from 0 to 1, `Size` bytes, `RateOf` a count per
+seconds. A bare number where a unit belongs is refused with a word on how to write it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from meshproxy.logic import units
+
+
+def _reading(parse: Any) -> BeforeValidator:
+    def read(value: Any) -> Any:
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise PydanticCustomError("unit", "{message}", {"message": str(error)}) from None
+
+    return BeforeValidator(read)
+
+
+def _schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+@dataclass(frozen=True, slots=True)
+class RateOf:
+    """`limit: 60/m` is count 60.0 per 60.0 seconds."""
+
+    count: float
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.count / self.seconds
+
+
+def _read_rate(value: Any) -> RateOf:
+    return value if isinstance(value, RateOf) else RateOf(*units.rate(value))
+
+
+Duration = Annotated[
+    float,
+    _reading(units.duration),
+    PlainSerializer(units.write_duration, return_type=str, when_used="json"),
+    _schema(units.DURATION_PATTERN, "250ms"),
+]
+Percent = Annotated[
+    float,
+    _reading(units.percent),
+    PlainSerializer(units.write_percent, return_type=str, when_used="json"),
+    _schema(units.PERCENT_PATTERN, "20%"),
+]
+Size = Annotated[
+    int,
+    _reading(units.size),
+    PlainSerializer(units.write_size, return_type=str, when_used="json"),
+    _schema(units.SIZE_PATTERN, "64KiB"),
+]
+Rate = Annotated[
+    RateOf,
+    _reading(_read_rate),
+    PlainSerializer(
+        lambda rate: units.write_rate(rate.count, rate.seconds), return_type=str, when_used="json"
+    ),
+    _schema(units.RATE_PATTERN, "100/s"),
+]

@@ -1,0 +1,174 @@
+"""The compiled config: what the data plane reads of it, and the endpoints it leads to.
+
+Everything here is frozen but `Endpoint`, which is memory of traffic and lives in the
+ledger. Nothing here decides; phases are filled in by the policies at compile time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from meshproxy.core.exchange import Exchange
+    from meshproxy.core.verdict import Hold, Refusal
+
+Admit = Callable[["Exchange", float], "Refusal | Hold | None"]
+Eligible = Callable[["Endpoint", float], bool]
+Barred = Callable[["Exchange", float], "Refusal | None"]
+Depart = Callable[["Exchange", float], None]
+Settle = Callable[["Exchange", float], None]
+Retry = Callable[["Exchange", float], "float | None"]
+Respond = Callable[["Exchange", float], None]
+Allowed = Callable[["Endpoint"], bool]
+Pick = Callable[["Exchange", Allowed, float], "Endpoint | None"]
+
+IDLE_UPSTREAM = 1.5
+"""Seconds an idle upstream connection is kept before anything was learned of its server.
+
+gunicorn closes at 2 s and uvicorn at 5 s; whoever waits longer meets the race.
+"""
+
+
+class Endpoint:
+    """One address of a cluster: its load, what was learned of it, and its idle connections."""
+
+    __slots__ = (
+        "connections", "cost", "cost_at", "dials", "host", "idle", "idle_for", "load", "name",
+        "port", "retired", "waiters", "weight",
+    )  # fmt: skip
+
+    def __init__(self, name: str, host: str, port: int, weight: int = 1) -> None:
+        self.name = name
+        self.host = host
+        self.port = port
+        self.weight = weight
+        self.load = 0
+        self.cost = 0.0  # moving average of seconds to first byte, kept by the balancer
+        self.cost_at = 0.0
+        self.connections = 0
+        self.dials = 0
+        self.idle: list[Any] = []
+        self.waiters: deque[Any] = deque()
+        self.idle_for = IDLE_UPSTREAM
+        self.retired = False
+
+
+class Classifier(Protocol):
+    """One per route: what counts as a failure, for breaker, retry and metrics alike."""
+
+    def failed(self, exchange: Exchange) -> bool:
+        """Whether the attempt that just ended counts against its endpoint."""
+
+
+class RouteSeries(Protocol):
+    """The hot side of telemetry: plain adds, rendered elsewhere."""
+
+    in_flight: int
+
+    def ended(self, exchange: Exchange, now: float) -> None: ...
+
+
+class ClusterSeries(Protocol):
+    """Counts attempts by result: `success`, a failure's condition, or a failing status."""
+
+    def attempted(self, result: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cluster:
+    """The endpoints of one service, or the app itself."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    series: ClusterSeries
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phases:
+    """What the policies of one route do, gathered; an absent phase is an empty tuple."""
+
+    admit: tuple[Admit, ...] = ()
+    eligible: tuple[Eligible, ...] = ()
+    barred: tuple[Barred, ...] = ()
+    depart: tuple[Depart, ...] = ()
+    settle: tuple[Settle, ...] = ()
+    retry: tuple[Retry, ...] = ()
+    respond: tuple[Respond, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One row of the table, compiled. Durations are seconds; 0.0 switches one off.
+
+    `strip` is how many bytes of the target a service's prefix takes. `trail` is the pair of
+    ready-made blocks that end every forwarded head of this direction.
+    """
+
+    name: str
+    direction: str
+    cluster: Cluster | None
+    phases: Phases
+    pick: Pick
+    classifier: Classifier
+    series: RouteSeries
+    timeout: float = 15.0
+    per_try_timeout: float = 0.0
+    connect_timeout: float = 1.0
+    idle_timeout: float = 300.0
+    replay_bytes: int = 65536
+    strip: int = 0
+    rule: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class RouteTable(Protocol):
+    """Finds the route of a request; always answers, if need be with one that refuses."""
+
+    def match(self, exchange: Exchange) -> Route: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """Bounds on what a client may send; bytes, counts and seconds."""
+
+    header_bytes: int = 32 * 1024
+    headers: int = 100
+    uri_bytes: int = 8 * 1024
+    connections: int = 10000
+    head_timeout: float = 10.0
+    keep_alive: float = 75.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Everything one listener needs of a generation of the config.
+
+    `kinds` maps a request field's name (lower-case and usual spelling) to what the head
+    reader does with it. `trusts(address)` says whether a peer may speak for others. `record`
+    is called once per concluded exchange: the access log.
+    """
+
+    key: str
+    direction: str
+    host: str
+    port: int
+    table: RouteTable
+    unmatched: Route
+    kinds: Mapping[bytes, int]
+    limits: Limits
+    trusts: Callable[[str], bool]
+    record: Callable[[Exchange, float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One generation of the config, ready to serve."""
+
+    generation: int
+    digest: str
+    plans: Mapping[str, Plan]
+    clusters: tuple[Cluster, ...]
+    source: Any = None

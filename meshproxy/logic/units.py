@@ -1,0 +1,109 @@
+"""Durations, sizes, shares and rates as people write them, and back.
+
+Each reader takes what YAML gave and raises ValueError with a sentence that says how to write
+it; a bare number is never taken, because nobody should have to guess its unit.
+"""
+
+from __future__ import annotations
+
+import re
+
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$"
+SIZE_PATTERN = r"^[0-9]+(B|KiB|MiB|GiB)$"
+PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
+RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?/(s|m|h|d|[0-9]+(ms|s|m|h))$"
+
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_NUMBER_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z%]*)")
+
+
+def duration(value: object) -> float:
+    """Seconds of `250ms`, `5s`, `1m`."""
+    number, unit = _split(value, "a duration such as 250ms, 5s or 1m")
+    if not unit:
+        raise ValueError(f"add a unit: write {number}s or {number}ms")
+    if unit not in _SECONDS or unit == "d":
+        raise ValueError(f"unknown unit {unit!r}: write us, ms, s, m or h, as in 250ms")
+    return float(number) * _SECONDS[unit]
+
+
+def size(value: object) -> int:
+    """Bytes of `64KiB`; powers of two only, so that nobody has to guess."""
+    number, unit = _split(value, "a size such as 64KiB")
+    if not unit:
+        raise ValueError(f"add a unit: write {number}B or {number}KiB")
+    if unit not in _BYTES:
+        raise ValueError(f"unknown unit {unit!r}: write B, KiB, MiB or GiB, as in 64KiB")
+    return int(float(number) * _BYTES[unit])
+
+
+def percent(value: object) -> float:
+    """A share from 0 to 1 of `20%`."""
+    number, unit = _split(value, "a percentage such as 20%")
+    if unit != "%":
+        raise ValueError(f"add a unit: write {number}%")
+    share = float(number) / 100.0
+    if share > 1.0:
+        raise ValueError(f"at most 100%, got {number}%")
+    return share
+
+
+def rate(value: object) -> tuple[float, float]:
+    """(count, seconds) of `100/s`, `60/m`, `5/10s`."""
+    text = str(value)
+    count, slash, period = text.partition("/")
+    if not slash:
+        raise ValueError(f"add a period: write {text}/s or {text}/m")
+    number, unit = _split(count, "a rate such as 100/s")
+    if unit:
+        raise ValueError("write a rate as a count over a period, as in 100/s")
+    if float(number) <= 0:
+        raise ValueError("a rate must be above zero; use off to switch a limit off")
+    if period in _SECONDS and period not in ("us", "ms"):
+        return float(number), _SECONDS[period]
+    seconds = duration(period)
+    if seconds <= 0:
+        raise ValueError("the period of a rate must be above zero")
+    return float(number), seconds
+
+
+def write_duration(seconds: float) -> str:
+    """The shortest exact spelling of a duration."""
+    for unit, scale in (("h", 3600.0), ("m", 60.0), ("s", 1.0)):
+        if seconds >= scale and (seconds / scale).is_integer():
+            return f"{int(seconds / scale)}{unit}"
+    if seconds >= 1.0:
+        return f"{seconds:g}s"
+    return f"{seconds * 1000:g}ms"
+
+
+def write_size(count: int) -> str:
+    """The shortest exact spelling of a size."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count and count % _BYTES[unit] == 0:
+            return f"{count // _BYTES[unit]}{unit}"
+    return f"{count}B"
+
+
+def write_percent(share: float) -> str:
+    """`0.2` as `20%`."""
+    return f"{share * 100:g}%"
+
+
+def write_rate(count: float, seconds: float) -> str:
+    """`(60, 60)` as `60/m`."""
+    for unit in ("s", "m", "h", "d"):
+        if seconds == _SECONDS[unit]:
+            return f"{count:g}/{unit}"
+    return f"{count:g}/{write_duration(seconds)}"
+
+
+def _split(value: object, kind: str) -> tuple[str, str]:
+    text = (
+        f"{value}" if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
+    )
+    found = _NUMBER_UNIT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"write {kind}")
+    return found[1], found[2]
