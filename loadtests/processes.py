@@ -1,0 +1,137 @@
+"""Child processes of a run: started on chosen cores, waited for, ended.
+
+A `Group` ends everything it started, whatever happened. What the processes are
+is for the callers to know.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+READY_POLL = 0.005  # seconds between two questions to a starting server
+
+
+class NotReadyError(Exception):
+    """A server ended, or stayed silent, before it answered its first request."""
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def cores() -> list[int]:
+    """The cores this process may use, in order."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether a GET on a loopback port is answered 200 now."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        reply.read()
+        return reply.status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class Child:
+    """One running program and the file its output goes to."""
+
+    __slots__ = ("log", "name", "process", "started")
+
+    def __init__(self, name: str, argv: list[str], log: Path, cwd: Path | None = None) -> None:
+        self.name, self.log = name, log
+        self.started = time.monotonic()
+        with log.open("wb") as sink:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, cwd=cwd
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_ready(self, port: int, path: str, timeout: float = 15.0) -> float:
+        """Seconds from the start to the first 200 on `path`; `NotReadyError` after `timeout`."""
+        while time.monotonic() - self.started < timeout:
+            if answers(port, path):
+                return time.monotonic() - self.started
+            if self.process.poll() is not None:
+                break
+            time.sleep(READY_POLL)
+        raise NotReadyError(
+            f"{self.name} did not become ready; its output ends with:\n{self.tail()}"
+        )
+
+    def tail(self, lines: int = 12) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def end(self, patience: float = 5.0) -> None:
+        """SIGTERM, then SIGKILL after `patience` seconds."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Group:
+    """Children that end together, last started first."""
+
+    __slots__ = ("_children", "_folder")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for child in reversed(self._children):
+            child.end()
+
+    def start(
+        self, name: str, argv: list[str], core: int | None = None, cwd: Path | None = None
+    ) -> Child:
+        """Start a program, held to one core when `core` is given (taskset execs: same pid)."""
+        if core is not None:
+            argv = [taskset(), "-c", str(core), *argv]
+        log = self._folder / f"{name}-{len(self._children)}.log"
+        child = Child(name, argv, log, cwd)
+        self._children.append(child)
+        return child
+
+    def end(self, child: Child) -> None:
+        """End one of the children now."""
+        child.end()
+        self._children.remove(child)
+
+
+def taskset() -> str:
+    found = shutil.which("taskset")
+    if found is None:
+        raise NotReadyError("taskset is not installed: sudo apt-get install -y util-linux")
+    return found
