@@ -1,0 +1,77 @@
+# Two commands do all: `make demo` and `make test`. Bare `make` explains the rest.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+PORT_BASE ?= 18000
+IMAGE ?= localhost/meshproxy:dev
+ARGS ?=
+# Two workers suit small machines; the end-to-end tests measure time and must not starve.
+TEST_WORKERS ?= 2
+
+LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format unit bench load image lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "meshproxy: a service-mesh sidecar in Python. Needs make and Python 3.11+."
+	@echo
+	@echo "  make demo     four services behind sidecars, traffic, and five curl lines to try"
+	@echo "  make test     format, lint, types and every test; what CI runs"
+	@echo
+	@echo "  make bench    CPU per request beside Envoy, nginx, HAProxy and aiohttp (minutes)"
+	@echo "  make load     locust scenarios with thresholds: mix, burst, failures, reload"
+	@echo "  make lint     ruff and mypy only;  make format  lets ruff rewrite the files"
+	@echo "  make unit     the tests without the end-to-end ones (seconds)"
+	@echo "  make image    build the container image with docker or buildah"
+	@echo "  make lock     pin the dependencies of pyproject.toml anew"
+	@echo "  make clean    remove the virtual environment and everything generated"
+	@echo
+	@echo "Each sets up $(VENV) first; run the proxy itself as $(VENV)/bin/meshproxy."
+	@echo "Options: PYTHON=python3.12  PORT_BASE=28000 (demo)  ARGS='...' (demo, test, bench, load)"
+
+$(READY): requirements-dev.lock pyproject.toml .ci/venv
+	@sh .ci/venv $(VENV)
+	@touch $@
+
+demo: $(READY)
+	@$(PY) config/demo/demo.py --port-base $(PORT_BASE) $(ARGS)
+
+test: lint
+	@sh .ci/servers
+	$(PY) -m pytest -q -W error -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+
+unit: $(READY)
+	$(PY) -m pytest -q -W error --ignore tests/e2e $(ARGS)
+
+lint: $(READY)
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy --strict meshproxy
+	MYPYPATH=config/demo $(PY) -m mypy --strict config/demo
+
+format: $(READY)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: $(READY)
+	$(PY) -m loadtests.bench $(ARGS)
+
+load: $(READY)
+	$(PY) -m loadtests.load $(ARGS)
+
+image:
+	@sh .ci/image $(IMAGE)
+
+lock: $(READY)
+	$(PY) -m pip install --quiet uv
+	$(LOCK) pyproject.toml -o requirements.lock $(ARGS)
+	@# hatchling asks for editables only while it installs a checkout in place, as .ci/venv does.
+	echo editables | $(LOCK) --extra dev pyproject.toml - -o requirements-dev.lock $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
