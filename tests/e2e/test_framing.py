@@ -5,8 +5,6 @@ However the bytes are cut into reads, the verdict is the same. RFC 9112 sections
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from .corpus import CASES, Case
@@ -18,20 +16,6 @@ inbound:
   app: http://<app>
 """
 HEAD_BYTES = [case for case in CASES if len(case.data) < 4_000]
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    with Origin.running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def sidecar(origin: Origin) -> Iterator[Sidecar]:
-    with Sidecar.running(CONFIG, app=origin.address) as running:
-        yield running
-        # nothing of the whole module arrived late
-        assert origin.requests == []
 
 
 def refused(sidecar: Sidecar, pieces: list[bytes]) -> Message:
@@ -83,4 +67,3 @@ def test_a_bad_request_behind_a_good_one_is_refused_alone(sidecar: Sidecar, orig
         assert client.response().status == 400
         assert client.closed_by_peer()
     assert [seen.target for seen in origin.requests] == ["/good"]
-    origin.forget()
