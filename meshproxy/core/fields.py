@@ -1,7 +1,8 @@
 """The units of the file as pydantic types: what is written becomes a plain number.
 
-`Duration` is seconds, `Percent` a share from 0 to 1, `Size` bytes, `RateOf` a count per
-seconds. A bare number where a unit belongs is refused with a word on how to write it.
+`Duration` is seconds, `Timeout` the same with 0.0 for `off`, `Percent` a share from 0 to 1,
+`Size` bytes, `RateOf` a count per seconds. A bare number where a unit belongs is refused with
+a word on how to write it.
 """
 
 from __future__ import annotations
@@ -50,6 +51,19 @@ Duration = Annotated[
     _reading(units.duration),
     PlainSerializer(units.write_duration, return_type=str, when_used="json"),
     _schema(units.DURATION_PATTERN, "250ms"),
+]
+Timeout = Annotated[
+    float,
+    _reading(units.timeout),
+    PlainSerializer(units.write_timeout, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": units.DURATION_PATTERN, "examples": ["5s"]},
+                {"const": "off"},
+            ]
+        }
+    ),
 ]
 Percent = Annotated[
     float,

@@ -15,7 +15,8 @@ RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?/(s|m|h|d|[0-9]+(ms|s|m|h))$"
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_NUMBER_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z%]*)")
+_NUMBER_UNIT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([A-Za-z%]*)")
+_OFF = "off"
 
 
 def duration(value: object) -> float:
@@ -26,6 +27,16 @@ def duration(value: object) -> float:
     if unit not in _SECONDS or unit == "d":
         raise ValueError(f"unknown unit {unit!r}: write us, ms, s, m or h, as in 250ms")
     return float(number) * _SECONDS[unit]
+
+
+def timeout(value: object) -> float:
+    """Seconds of a duration above zero; 0.0 for `off`, which is how a timeout is switched off."""
+    if value == _OFF:
+        return 0.0
+    seconds = duration(value)
+    if seconds == 0.0:
+        raise ValueError("a timeout must be above zero; write off to have none")
+    return seconds
 
 
 def size(value: object) -> int:
@@ -74,8 +85,15 @@ def write_duration(seconds: float) -> str:
         if seconds >= scale and (seconds / scale).is_integer():
             return f"{int(seconds / scale)}{unit}"
     if seconds >= 1.0:
-        return f"{seconds:g}s"
-    return f"{seconds * 1000:g}ms"
+        return f"{_plain(seconds)}s"
+    if 0.0 < seconds < 1e-3:
+        return f"{_plain(seconds * 1e6)}us"
+    return f"{_plain(seconds * 1000)}ms"
+
+
+def write_timeout(seconds: float) -> str:
+    """A duration, or `off` for 0.0."""
+    return write_duration(seconds) if seconds else _OFF
 
 
 def write_size(count: int) -> str:
@@ -88,22 +106,26 @@ def write_size(count: int) -> str:
 
 def write_percent(share: float) -> str:
     """`0.2` as `20%`."""
-    return f"{share * 100:g}%"
+    return f"{_plain(share * 100)}%"
 
 
 def write_rate(count: float, seconds: float) -> str:
     """`(60, 60)` as `60/m`."""
     for unit in ("s", "m", "h", "d"):
         if seconds == _SECONDS[unit]:
-            return f"{count:g}/{unit}"
-    return f"{count:g}/{write_duration(seconds)}"
+            return f"{_plain(count)}/{unit}"
+    return f"{_plain(count)}/{write_duration(seconds)}"
+
+
+def _plain(number: float) -> str:
+    """A number without an exponent, to nine places: more than any unit here needs."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 def _split(value: object, kind: str) -> tuple[str, str]:
-    text = (
-        f"{value}" if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
-    )
-    found = _NUMBER_UNIT.fullmatch(text.strip())
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError(f"write {kind}")
+    found = _NUMBER_UNIT.fullmatch(str(value))
     if found is None:
         raise ValueError(f"write {kind}")
     return found[1], found[2]
