@@ -63,6 +63,8 @@ class Spec(BaseModel):
     """The YAML is a list, and every list from the outside in counts (`rate_limits`)."""
     always: ClassVar[bool] = False
     """Built with its defaults even where the file does not mention it."""
+    always_at: ClassVar[frozenset[str]] = frozenset({"inbound", "outbound"})
+    """The directions in which `always` holds."""
 
     def build(self, scope: Scope) -> object | None:
         """The live policy, or None when these settings switch it off."""
