@@ -1,0 +1,65 @@
+"""Keys and words that the file will have one day, and what they will be.
+
+Whoever writes one is told that it is not supported yet, instead of being told that it is a
+typing error or, worse, nothing.
+"""
+
+from __future__ import annotations
+
+KEYS = {
+    "auth": "authentication of callers",
+    "cache": "a response cache",
+    "connect": "CONNECT tunnels",
+    "discovery": "discovery of endpoints",
+    "fallback": "a fallback answer",
+    "fault": "fault injection",
+    "faults": "fault injection",
+    "health_check": "active health checks",
+    "health_checks": "active health checks",
+    "hedge": "hedged requests",
+    "jwt": "authentication of callers",
+    "mirror": "mirroring of traffic",
+    "mode": "shadow mode",
+    "mtls": "TLS",
+    "on_open": "a fallback answer",
+    "outlier_detection": "outlier detection",
+    "redirect": "redirects",
+    "rewrite": "rewriting of requests",
+    "slow_start": "slow start",
+    "split": "splitting of traffic",
+    "tls": "TLS",
+    "tunnel": "CONNECT tunnels",
+    "upgrade": "protocol upgrades",
+    "upgrades": "protocol upgrades",
+    "websocket": "protocol upgrades",
+}
+"""Unknown wherever they stand, so they need no place."""
+
+PLACED_KEYS = {("tracing", "export"): "the export of spans"}
+"""Keys that mean this only under one parent."""
+
+VALUES = {
+    ("load_balancer", "ring_hash"): "ring_hash",
+    ("load_balancer", "maglev"): "maglev",
+    ("load_balancer", "consistent_hash"): "consistent hashing",
+    ("unknown_hosts", "pass"): "passing on requests for unknown hosts",
+}
+"""By the key they stand under."""
+
+
+def key(path: tuple[str | int, ...]) -> str | None:
+    """A sentence about the unknown key that ends `path`, if it will be known one day."""
+    names = tuple(part for part in path if isinstance(part, str))
+    parent, last = ("", "", *names)[-2:]
+    what = PLACED_KEYS.get((parent, last)) or KEYS.get(last)
+    return f"not supported yet: {what}" if what else None
+
+
+def value(path: tuple[str | int, ...], found: object) -> str | None:
+    """A sentence about the word or number under `path`, if it will be known one day."""
+    if path == ("workers",) and isinstance(found, int) and found > 1:
+        return "not supported yet: more than one worker"
+    if not path or not isinstance(found, str):
+        return None
+    what = VALUES.get((str(path[-1]), found))
+    return f"not supported yet: {what}" if what else None

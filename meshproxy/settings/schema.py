@@ -1,0 +1,354 @@
+"""The file as frozen models: which keys there are, their types and their defaults.
+
+Policies come from the registry, so a new one is known here without a line. The models judge
+a tree in which inheritance is already settled (`settings.inherit`); what several keys mean
+together is `settings.meaning`'s, and text with line numbers is `settings.validate`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from meshproxy.core.fields import Duration, Percent, Size, Timeout
+from meshproxy.policies.contract import Spec
+from meshproxy.policies.registry import REGISTRY
+from meshproxy.settings.addresses import ADDRESS_PATTERN, Address, App, Listen, Upstream
+from meshproxy.settings.matches import MATCH_PATTERN, Match
+
+OFF: Literal["off"] = "off"
+TOP_LEVEL = frozenset({"tracing"})
+"""Policies that stand at the top of the file and nowhere else."""
+
+RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__"})
+FAILURE_PATTERN = r"^([45]xx|[45][0-9][0-9]|connect-failure|reset|timeout|bad-response)$"
+NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+HOST_PATTERN = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?(:[0-9]{1,5})?$"
+
+
+class Strict(BaseModel):
+    """Nothing unknown goes in, nothing changes after."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _OrText:
+    """Tells the JSON Schema that a mapping may also be written as text in a short form."""
+
+    def __init__(self, pattern: str, example: str) -> None:
+        self._text = {"type": "string", "pattern": pattern, "examples": [example]}
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [self._text, handler(core_schema)]}
+
+
+def _read_failure(value: Any) -> Any:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(FAILURE_PATTERN, text):
+        raise PydanticCustomError(
+            "failure",
+            "write 5xx, 4xx, a status from 400 to 599, connect-failure, reset, timeout"
+            " or bad-response",
+        )
+    return text
+
+
+def _read_network(value: Any) -> IPv4Network | IPv6Network:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return ip_network(value)
+    except ValueError as error:
+        hint = "host bits set" if "host bits" in str(error) else "no network"
+        message = f"{hint}: write addresses as in 10.0.0.0/8 or fd00::/8"
+        raise PydanticCustomError("network", "{message}", {"message": message}) from None
+
+
+_WORD = re.compile(r"[\x20-\x7e]{1,100}")
+
+
+def _read_label(value: Any) -> Any:
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise PydanticCustomError("label", "write a name of 1 to 100 printable ASCII characters")
+    if value in RESERVED_LABELS:
+        message = f"{value!r} is a label that meshproxy gives itself: choose another name"
+        raise PydanticCustomError("label", "{message}", {"message": message})
+    return value
+
+
+Failure = Annotated[
+    str,
+    BeforeValidator(_read_failure),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": FAILURE_PATTERN, "examples": ["5xx", "reset"]},
+                {"type": "integer", "minimum": 400, "maximum": 599},
+            ]
+        }
+    ),
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    PlainValidator(_read_network),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]}),
+]
+Label = Annotated[
+    str, BeforeValidator(_read_label), StringConstraints(min_length=1, max_length=100)
+]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Host = Annotated[str, StringConstraints(pattern=HOST_PATTERN, to_lower=True, max_length=260)]
+MatchField = Annotated[Match, _OrText(MATCH_PATTERN, "POST /orders")]
+
+
+class Timeouts(Strict):
+    """Bounds on time and the word of what a failure is; inherited like any policy."""
+
+    timeout: Timeout = Field(default=15.0, description="The whole call, retries included.")
+    connect_timeout: Timeout = Field(
+        default=1.0, description="Until the upstream accepts a connection."
+    )
+    idle_timeout: Timeout = Field(
+        default=300.0, description="With nothing moving in either direction."
+    )
+    failures: list[Failure] = Field(
+        default=["5xx", "connect-failure", "reset", "timeout", "bad-response"],
+        description="What counts as a failure, for breaker, retry and metrics alike.",
+    )
+
+
+def _tag(value: Any) -> str:
+    return "<off>" if value == OFF else "<set>"
+
+
+def _policy_field(spec: type[Spec], direction: str) -> tuple[Any, Any]:
+    """The type and default of one policy's key; `off` stands wherever a policy may."""
+    shape: Any = list[spec] if spec.adds_up else spec  # type: ignore[valid-type]
+    kind = Annotated[
+        Annotated[Literal["off"], Tag("<off>")] | Annotated[shape, Tag("<set>")],
+        Discriminator(_tag),
+    ]
+    about = (spec.__doc__ or "").partition("\n")[0]
+    if spec.adds_up:
+        return kind, Field(default_factory=list, description=about)
+    if spec.always and direction in spec.always_at:
+        return kind, Field(default_factory=spec, description=about)
+    return kind, Field(OFF, description=about)
+
+
+def _place(name: str, direction: str) -> Any:
+    fields = {
+        spec.key: _policy_field(spec, direction) for spec in REGISTRY if spec.key not in TOP_LEVEL
+    }
+    made: Any = create_model(name, __base__=Timeouts, **fields)  # type: ignore[call-overload]
+    return made
+
+
+if TYPE_CHECKING:
+
+    class InboundPlace(Timeouts):
+        """Timeouts and, beside them, one key per policy of the registry."""
+
+    class OutboundPlace(Timeouts):
+        """The same with the defaults of the outbound direction."""
+
+    class _Top(Strict):
+        """The policies that stand at the top of the file."""
+
+else:
+    InboundPlace = _place("InboundPlace", "inbound")
+    OutboundPlace = _place("OutboundPlace", "outbound")
+    _Top = create_model(
+        "Top",
+        __base__=Strict,
+        **{spec.key: _policy_field(spec, "outbound") for spec in REGISTRY if spec.key in TOP_LEVEL},
+    )
+
+
+class _Matched(Strict):
+    name: Label | None = Field(
+        default=None, description="Its label in metrics; else the match itself."
+    )
+    match: MatchField = Field(description="First match wins: POST /orders, /reports/*, a mapping.")
+
+    def label(self) -> str:
+        """The name, or the match as written."""
+        return self.name or self.match.label()
+
+
+class InboundRoute(InboundPlace, _Matched):
+    """Some of the requests to the app, and what is different for them."""
+
+
+class OutboundRoute(OutboundPlace, _Matched):
+    """Some of the requests to a service, and what is different for them."""
+
+
+class Inbound(InboundPlace):
+    """Callers -> this sidecar -> your app."""
+
+    listen: Listen = Field(default=Address("0.0.0.0", 15006), description="Where callers connect.")
+    app: App = Field(description="Your application: http://host:port.")
+    routes: list[InboundRoute] = Field(default=[], description="First match wins.")
+
+
+class Endpoint(Strict):
+    """One server of a service."""
+
+    address: Upstream = Field(description="host:port.")
+    weight: int = Field(
+        default=1, ge=1, le=1000, description="Share of the requests, to the others'."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"address": value} if isinstance(value, str) else value
+
+
+EndpointField = Annotated[Endpoint, _OrText(ADDRESS_PATTERN, "10.0.3.11:8080")]
+
+
+def _read_prefix(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
+        raise PydanticCustomError(
+            "prefix", "write a path such as /payments, without a slash at its end"
+        )
+    return value
+
+
+class Service(OutboundPlace):
+    """A service that your app calls, and how it finds it here."""
+
+    hosts: list[Host] | None = Field(
+        default=None,
+        min_length=1,
+        description="Host fields that mean it; default: the service's name.",
+    )
+    listen: Listen | None = Field(default=None, description="A port of its own.")
+    prefix: Annotated[str, BeforeValidator(_read_prefix)] | None = Field(
+        default=None, description="A path that means it, and is stripped."
+    )
+    endpoints: list[EndpointField] = Field(min_length=1, description="Its servers.")
+    routes: list[OutboundRoute] = Field(default=[], description="First match wins.")
+
+
+class Outbound(Strict):
+    """Your app -> this sidecar -> other services."""
+
+    listen: Listen = Field(
+        default=Address("127.0.0.1", 15001), description="Where your app connects."
+    )
+    unknown_hosts: Literal["reject"] = Field(default="reject", description="Hosts of no service.")
+    defaults: OutboundPlace = Field(
+        default_factory=lambda: OutboundPlace(), description="Every service starts from these."
+    )
+    services: dict[Name, Service] = Field({}, description="By name.")
+
+
+class Identity(Strict):
+    """Who stands behind this sidecar."""
+
+    name: Label = Field(default="app", description="Shown by the probes, /info, logs and traces.")
+    version: str = Field(default="", max_length=100)
+
+
+class Metrics(Strict):
+    """/metrics and the probes."""
+
+    listen: Listen = Address("0.0.0.0", 15020)
+
+
+class Admin(Strict):
+    """Everything else; loopback only."""
+
+    listen: Listen = Address("127.0.0.1", 15000)
+
+
+class Access(Strict):
+    """Which exchanges get a line in the access log: those that meet any of these."""
+
+    errors: bool = Field(default=True, description="Every 5xx and every one with a reason code.")
+    slower_than: Timeout = Field(default=0.5, description="Every one that took longer.")
+    sample: Percent = Field(default=0.01, description="A share of the rest.")
+
+
+class Logs(Strict):
+    """What is written to standard error and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+    access: Access = Access()
+
+
+class LimitsSpec(Strict):
+    """Bounds on what a client may send."""
+
+    header_bytes: Size = Field(default=32 * 1024, ge=1024, le=1024 * 1024)
+    headers: int = Field(default=100, ge=10, le=10_000)
+    uri_bytes: Size = Field(default=8 * 1024, ge=256, le=1024 * 1024)
+    connections: int = Field(default=10_000, ge=1, le=1_000_000)
+    head_timeout: Duration = Field(
+        default=10.0, gt=0, description="Until a request head is complete."
+    )
+    keep_alive: Duration = Field(
+        default=75.0, gt=0, description="Idle client connections stay this long."
+    )
+
+
+class Trust(Strict):
+    """Who may speak for others through x-forwarded-* fields."""
+
+    forwarded_from: list[Network] = Field(default=[], description="Peers that are believed.")
+    hops: int = Field(
+        default=1, ge=1, le=20, description="How many of them stand before the client."
+    )
+
+
+class Shutdown(Strict):
+    """How the sidecar ends."""
+
+    drain: Duration = Field(default=20.0, description="Requests in flight get this long to end.")
+
+
+class File(_Top):
+    """The whole file. Every key has a default; `inbound` and `outbound` may be left out."""
+
+    version: Literal[1] = Field(default=1, description="Of this format.")
+    service: Identity = Identity()
+    inbound: Inbound | None = None
+    outbound: Outbound | None = None
+    metrics: Metrics = Metrics()
+    admin: Admin = Admin()
+    logs: Logs = Logs()
+    limits: LimitsSpec = LimitsSpec()
+    trust: Trust = Trust()
+    shutdown: Shutdown = Shutdown()
+    workers: Literal[1] = 1
+
+
+def policy(place: BaseModel, spec: type[Spec]) -> Any:
+    """What `place` says of one policy: its Spec, a list of them, or None where it is off."""
+    value = getattr(place, spec.key)
+    return None if value == OFF else value
