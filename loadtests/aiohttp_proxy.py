@@ -1,7 +1,8 @@
 """A plain reverse proxy of aiohttp's own parts, with nothing else on.
 
-What the usual Python answer costs: `web.Server` in front, `ClientSession` behind,
-bodies streamed. It decides nothing; hop-by-hop fields are left out, no more.
+What the usual Python answer costs: `web.Server` in front, `ClientSession` behind.
+Small answers go out whole, larger ones are streamed. It decides nothing; hop-by-hop
+fields are left out, no more.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import asyncio
 import sys
 
 import uvloop
-from aiohttp import ClientSession, TCPConnector, web
+from aiohttp import ClientResponse, ClientSession, TCPConnector, web
 from aiohttp.web_request import BaseRequest
+from multidict import CIMultiDict
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade"})
+WHOLE = 64 * 1024  # bytes: answers known to be this small are read, then written at once
 
 
 class Proxy:
@@ -34,15 +37,22 @@ class Proxy:
             data=body,
             allow_redirects=False,
         ) as upstream:
-            answer = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-            for name, value in upstream.headers.items():
-                if name.lower() not in HOP_BY_HOP:
-                    answer.headers.add(name, value)
-            await answer.prepare(request)
-            async for piece in upstream.content.iter_any():
-                await answer.write(piece)
-            await answer.write_eof()
-            return answer
+            return await _relay(request, upstream)
+
+
+async def _relay(request: BaseRequest, upstream: ClientResponse) -> web.StreamResponse:
+    headers = CIMultiDict(
+        (k, v) for k, v in upstream.headers.items() if k.lower() not in HOP_BY_HOP
+    )
+    if upstream.content_length is not None and upstream.content_length <= WHOLE:
+        whole = await upstream.read()
+        return web.Response(status=upstream.status, body=whole, headers=headers)
+    answer = web.StreamResponse(status=upstream.status, headers=headers)
+    await answer.prepare(request)
+    async for piece in upstream.content.iter_any():
+        await answer.write(piece)
+    await answer.write_eof()
+    return answer
 
 
 async def serve(port: int, origin: str) -> None:

@@ -18,7 +18,15 @@ from pathlib import Path
 
 from loadtests import proxies, tools
 from loadtests.measure import SCENARIOS, Scenario, rss_mib, run_wrk, sample
-from loadtests.processes import Child, Group, NotReadyError, cores, free_port, taskset
+from loadtests.processes import (
+    Child,
+    Group,
+    NotReadyError,
+    cores,
+    end_on_sigterm,
+    free_port,
+    taskset,
+)
 from loadtests.report import SUBJECT, Footprint, Results, page, screen
 
 HERE = Path(__file__).parent
@@ -70,6 +78,7 @@ class Bench:
 def main(argv: list[str] | None = None) -> int:
     """Run the comparison; 0 when it ran, 2 when something needed could not."""
     plan = read_plan(argv)
+    end_on_sigterm()
     try:
         results = run(plan)
     except (tools.MissingError, NotReadyError) as error:
@@ -147,14 +156,14 @@ def rounds(bench: Bench, plan: Plan, results: Results) -> None:
 def outlast(bench: Bench, foot: Footprint) -> None:
     """Memory of a fresh start before and after a million small requests."""
     child, port = bench.start(SUBJECT)
-    foot.start_rss = rss_mib(child.pid)
+    foot.before = rss_mib(child.pid)
     while foot.served < MILLION:
         seen = run_wrk(bench.wrk, SCENARIOS[0], port, 10)
         if not seen.requests:
             raise NotReadyError(f"{SUBJECT} stopped answering:\n{child.tail()}")
         foot.served += seen.requests
         say(f"a million requests: {foot.served:,}, {rss_mib(child.pid):.1f} MiB")
-    foot.end_rss = rss_mib(child.pid)
+    foot.after = rss_mib(child.pid)
     bench.group.end(child)
 
 

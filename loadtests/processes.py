@@ -9,11 +9,13 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 READY_POLL = 0.005  # seconds between two questions to a starting server
 
@@ -47,6 +49,15 @@ def answers(port: int, path: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def end_on_sigterm() -> None:
+    """From now on SIGTERM ends this program as Ctrl-C does: through its `with` blocks."""
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 class Child:

@@ -21,16 +21,17 @@ SUBJECT = "meshproxy"
 
 @dataclass(slots=True)
 class Footprint:
-    """meshproxy alone: MiB after start and after load, seconds to ready, requests served."""
+    """meshproxy alone: seconds to ready and MiB then; MiB before and after `served` requests."""
 
     ready: float
     start_rss: float
-    end_rss: float | None = None
+    before: float = 0.0
+    after: float = 0.0
     served: int = 0
 
     @property
     def growth(self) -> float | None:
-        return None if self.end_rss is None else self.end_rss - self.start_rss
+        return self.after - self.before if self.served else None
 
 
 @dataclass(slots=True)
@@ -186,9 +187,9 @@ circuit breakers; no tracing, no access log. nginx, HAProxy and aiohttp (on uvlo
 
 
 def _footnote(foot: Footprint | None) -> str:
-    if foot is None or foot.end_rss is None:
+    if foot is None or not foot.served:
         return ""
     return (
-        f"\nRSS went from {foot.start_rss:.1f} MiB right after the start to {foot.end_rss:.1f} MiB"
-        f" after {foot.served:,} small GETs over 64 connections.\n"
+        f"\nRSS went from {foot.before:.1f} MiB right after the start to {foot.after:.1f} MiB after"
+        f" {foot.served:,} small GETs over 64 connections.\n"
     )

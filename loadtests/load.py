@@ -1,0 +1,177 @@
+"""Load on one real sidecar: origins, meshproxy, locust scenario by scenario, thresholds.
+
+`python -m loadtests.load` starts everything on free loopback ports, runs each
+scenario for a few seconds and exits 1 when one broke a threshold. What an answer
+must look like is locustfile's business; here only figures are judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtests import sidecar
+from loadtests.processes import Child, Group, NotReadyError, answers, end_on_sigterm, free_port
+from loadtests.report import table
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Which user classes run, and how many of their requests may fail (a ratio)."""
+
+    name: str
+    users: tuple[str, ...]
+    fail_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One scenario's figures; p50 and p95 in milliseconds; `problems` is empty when it passed."""
+
+    name: str
+    requests: int
+    failures: int
+    rate: float
+    p50: float
+    p95: float
+    saw: str
+    problems: list[str]
+
+
+SCENARIOS = (
+    Scenario("steady", ("SteadyMix",), 0.0),
+    Scenario("burst", ("BurstOverLimit",), 0.0),
+    # One request in ten meets a failure; three tries and a budget of 20 % may leave a few.
+    Scenario("failing", ("FailingUpstream",), 0.01),
+    Scenario("reload", ("ReloadUnderLoad", "Operator"), 0.0),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the scenarios; 0 when all kept their thresholds, 1 when not, 2 when none could run."""
+    args = read_options(argv)
+    end_on_sigterm()
+    try:
+        outcomes = run(args)
+    except NotReadyError as error:
+        print(f"load: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nload: interrupted", file=sys.stderr)
+        return 130
+    print("\n" + summary(outcomes))
+    return 1 if any(outcome.problems for outcome in outcomes) else 0
+
+
+def run(args: argparse.Namespace) -> list[Outcome]:
+    """Start the sidecar and its origins, and drive it scenario by scenario."""
+    with tempfile.TemporaryDirectory(prefix="load-") as name, Group(Path(name)) as group:
+        folder = Path(name)
+        ports = sidecar.Ports(*(free_port() for _ in range(9)))
+        file = folder / "meshproxy.yaml"
+        file.write_text(sidecar.config(ports))
+        proxy = start(group, ports, file)
+        outcomes = []
+        for scenario in SCENARIOS:
+            if args.only and scenario.name not in args.only:
+                continue
+            print(f"{scenario.name}: {args.users} users, {args.seconds} s ...", flush=True)
+            outcomes.append(drive(scenario, args, ports, file))
+            check_alive(proxy, ports, outcomes[-1])
+        return outcomes
+
+
+def start(group: Group, ports: sidecar.Ports, file: Path) -> Child:
+    """The origins, then the sidecar; both are ready on return."""
+    origins = [str(port) for port in astuple(ports)[4:8]]
+    argv = [sys.executable, "-m", "loadtests.origins", *origins]
+    group.start("origins", argv, cwd=HERE.parent).wait_ready(ports.app, "/")
+    argv = [sys.executable, "-m", "meshproxy", "run", "-c", str(file)]
+    proxy = group.start("meshproxy", argv, cwd=HERE.parent)
+    took = proxy.wait_ready(ports.metrics, "/readyz")
+    print(f"meshproxy is ready after {took:.2f} s on 127.0.0.1:{ports.inbound}", flush=True)
+    return proxy
+
+
+def drive(
+    scenario: Scenario, args: argparse.Namespace, ports: sidecar.Ports, file: Path
+) -> Outcome:
+    """Run locust once, headless, and judge its figures."""
+    figures = file.with_name(f"{scenario.name}.json")
+    argv = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), *scenario.users]
+    argv += ["--headless", "--only-summary", "--stop-timeout", "10", "--figures", str(figures)]
+    argv += ["--users", str(args.users), "--spawn-rate", str(args.users)]
+    argv += ["--run-time", f"{args.seconds}s", "--host", f"http://127.0.0.1:{ports.inbound}"]
+    argv += ["--outbound", f"http://127.0.0.1:{ports.outbound}"]
+    argv += ["--metrics", f"http://127.0.0.1:{ports.metrics}", "--config-file", str(file)]
+    patience = args.seconds + 60
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, timeout=patience, cwd=HERE.parent
+    )
+    if not figures.exists():
+        raise NotReadyError(f"locust exited {done.returncode}:\n{done.stderr.strip()[-2000:]}")
+    return judge(scenario, args.p95, json.loads(figures.read_text()))
+
+
+def judge(scenario: Scenario, p95_limit: float, figures: dict[str, Any]) -> Outcome:
+    """The figures that locustfile wrote, against the thresholds."""
+    requests, failures, p95 = figures["requests"], figures["failures"], figures["p95"]
+    problems = list(figures["problems"])
+    if requests == 0:
+        problems.append("no request was made")
+    elif failures / requests > scenario.fail_ratio:
+        problems.append(f"{failures} of {requests} failed, at most {scenario.fail_ratio:.1%} may")
+        problems += figures["errors"]
+    if p95 > p95_limit:
+        problems.append(f"p95 is {p95:.0f} ms, at most {p95_limit:.0f} ms is allowed")
+    saw = ", ".join(f"{what}: {times}" for what, times in figures["seen"].items())
+    return Outcome(
+        scenario.name, requests, failures, figures["rate"], figures["p50"], p95, saw, problems
+    )
+
+
+def check_alive(proxy: Child, ports: sidecar.Ports, outcome: Outcome) -> None:
+    """A scenario also fails when the sidecar is not ready after it, or logged a traceback."""
+    if not answers(ports.metrics, "/readyz"):
+        outcome.problems.append(f"the sidecar is not ready any more:\n{proxy.tail()}")
+    if "Traceback" in proxy.log.read_text(errors="replace"):
+        outcome.problems.append(f"the sidecar logged a traceback:\n{proxy.tail(30)}")
+
+
+HEAD = ["scenario", "verdict", "requests", "failed", "req/s", "p50 ms", "p95 ms"]
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """A table, what the scenarios saw, and what was wrong."""
+    body = [
+        [one.name, "BROKEN" if one.problems else "ok", str(one.requests), str(one.failures)]
+        + [f"{figure:.0f}" for figure in (one.rate, one.p50, one.p95)]
+        for one in outcomes
+    ]
+    lines = [table(HEAD, body)]
+    lines += [f"{one.name} saw {one.saw}" for one in outcomes if one.saw]
+    lines += [f"{one.name}: {problem}" for one in outcomes for problem in one.problems]
+    return "\n".join(lines)
+
+
+def read_options(argv: list[str] | None) -> argparse.Namespace:
+    """The command line; argparse ends the program (2) on a usage error."""
+    parser = argparse.ArgumentParser(prog="loadtests.load", description=__doc__)
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("--users", type=int, default=20, help="at a time (default 20)")
+    parser.add_argument("--seconds", type=int, default=12, help="per scenario (default 12)")
+    parser.add_argument("--p95", type=float, default=250.0, help="milliseconds (default 250)")
+    parser.add_argument("--only", nargs="+", choices=names, help="these scenarios")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,272 @@
+"""What callers do to a sidecar, and what they may expect back.
+
+One user class per scenario; name the classes to run on locust's command line.
+`python -m loadtests.load` sets up the sidecar they expect and judges the figures;
+here an answer is judged: anything a scenario does not expect is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any, ClassVar
+
+from locust import FastHttpUser, User, constant, constant_throughput, events, tag, task
+from locust.contrib.fasthttp import ResponseContextManager
+from locust.env import Environment
+
+LIMITED = ("retry-after", "ratelimit", "ratelimit-policy")
+REASONS = frozenset({"UF", "UC", "UO", "UH", "URX", "UT"})
+REWRITE_EVERY = 1.5  # seconds between two rewrites of the file; it is looked at each second
+PATIENCE = 5.0  # seconds for the last rewrite to be in force
+seen: dict[str, int] = {}
+
+
+def note(what: str) -> None:
+    seen[what] = seen.get(what, 0) + 1
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Where the sidecar is, beside --host, which is its inbound address."""
+    parser.add_argument("--outbound", default="http://127.0.0.1:15001", help="its outbound URL")
+    parser.add_argument("--metrics", default="http://127.0.0.1:15020", help="its metrics URL")
+    parser.add_argument("--config-file", default="", help="its file, for Operator")
+    parser.add_argument("--figures", default="", help="write the totals to this file, as JSON")
+
+
+class Caller(FastHttpUser):
+    """A client with kept-alive connections to both listeners."""
+
+    abstract = True
+    wait_time = constant_throughput(25)
+    connection_timeout = 5.0
+    network_timeout = 10.0
+
+    def outbound(self, path: str) -> str:
+        return f"{self.environment.parsed_options.outbound}{path}"
+
+    def expect(self, method: str, url: str, status: int, **more: Any) -> None:
+        """One request that must end with this status."""
+        with self.client.request(method, url, catch_response=True, **more) as reply:
+            if reply.status_code != status:
+                reply.failure(describe(reply))
+
+
+def field(reply: ResponseContextManager, name: str) -> str | None:
+    """A header of an answer; an answer that never came has none."""
+    found = None if reply.headers is None else reply.headers.get(name)
+    return None if found is None else str(found)
+
+
+def describe(reply: ResponseContextManager) -> str:
+    """An unexpected answer, in a line."""
+    if reply.status_code == 0:
+        return f"no answer: {getattr(reply, 'error', None)!r}"
+    return f"status {reply.status_code}, reason {field(reply, 'x-meshproxy-reason')}"
+
+
+class SteadyMix(Caller):
+    """A day like any other: reads and writes, in and out, none of which may fail."""
+
+    @tag("steady")
+    @task(4)
+    def read_inbound(self) -> None:
+        self.expect("GET", "/items?page=1", 200, name="in GET")
+
+    @tag("steady")
+    @task(1)
+    def write_inbound(self) -> None:
+        self.expect("POST", "/items", 201, json={"pad": "x" * 2048}, name="in POST")
+
+    @tag("steady")
+    @task(3)
+    def read_outbound_by_host(self) -> None:
+        url = self.outbound("/profile")
+        self.expect("GET", url, 200, headers={"Host": "users"}, name="out GET by host")
+
+    @tag("steady")
+    @task(1)
+    def write_outbound_by_prefix(self) -> None:
+        url = self.outbound("/users/profile")
+        self.expect("POST", url, 201, data=b"x" * 2048, name="out POST by prefix")
+
+
+class BurstOverLimit(Caller):
+    """One client far over its limit: either 200, or a 429 that says when to come back."""
+
+    wait_time = constant(0)
+
+    @tag("burst")
+    @task
+    def burst(self) -> None:
+        headers = {"x-client-id": "greedy"}
+        with self.client.get("/limited", headers=headers, catch_response=True) as reply:
+            problem = wrong_with_limited(reply)
+            if problem:
+                reply.failure(problem)
+            else:
+                note(f"limited {reply.status_code}")
+                reply.success()
+
+
+def wrong_with_limited(reply: ResponseContextManager) -> str:
+    """What is wrong with an answer of the limited route; empty when nothing is."""
+    if reply.status_code == 200:
+        return ""
+    if reply.status_code != 429:
+        return describe(reply)
+    missing = [name for name in LIMITED if not field(reply, name)]
+    if missing:
+        return f"429 without {', '.join(missing)}"
+    if field(reply, "x-meshproxy-reason") != "RL":
+        return f"429 for reason {field(reply, 'x-meshproxy-reason')}, not RL"
+    return ""
+
+
+class FailingUpstream(Caller):
+    """Retries hide a flaky endpoint; a dead service gets a 503 that names its reason."""
+
+    @tag("failing")
+    @task(4)
+    def read_flaky(self) -> None:
+        url = self.outbound("/any")
+        self.expect("GET", url, 200, headers={"Host": "flaky"}, name="flaky GET")
+
+    @tag("failing")
+    @task(1)
+    def read_dead(self) -> None:
+        url, headers = self.outbound("/any"), {"Host": "dead"}
+        with self.client.get(url, headers=headers, name="dead GET", catch_response=True) as reply:
+            reason = field(reply, "x-meshproxy-reason")
+            if reply.status_code == 503 and reason in REASONS:
+                note(f"dead {reason}")
+                reply.success()
+            else:
+                reply.failure(describe(reply))
+
+
+class ReloadUnderLoad(Caller):
+    """Callers on old and on new connections, who must not notice that the file changes."""
+
+    @tag("reload")
+    @task(3)
+    def read_kept(self) -> None:
+        self.expect("GET", "/items", 200, name="kept-alive GET")
+
+    @tag("reload")
+    @task(1)
+    def read_fresh(self) -> None:
+        self.expect("GET", "/items", 200, headers={"Connection": "close"}, name="fresh GET")
+
+    @tag("reload")
+    @task(1)
+    def write_kept(self) -> None:
+        self.expect("POST", "/items", 201, data=b"x" * 2048, name="kept-alive POST")
+
+
+class Operator(User):
+    """The one who edits: every second file is invalid, every other has another timeout."""
+
+    fixed_count = 1
+    wait_time = constant(REWRITE_EVERY)
+    original: ClassVar[str] = ""
+    edits: ClassVar[int] = 0
+
+    def on_start(self) -> None:
+        self.file = Path(self.environment.parsed_options.config_file)
+        Operator.original = self.file.read_text()
+        seen["generation before"] = self.metric("generation")
+
+    @tag("reload")
+    @task
+    def edit(self) -> None:
+        self.look_back()
+        Operator.edits += 1
+        wrong = "nonsense: true\n" if Operator.edits % 2 == 0 else ""
+        text = Operator.original.replace("timeout: 10s", f"timeout: {10 + Operator.edits}s")
+        self.replace(text + wrong)
+
+    def on_stop(self) -> None:
+        self.look_back()
+        self.replace(Operator.original)
+        until = time.monotonic() + PATIENCE
+        while self.metric("generation") < wanted_generation() and time.monotonic() < until:
+            time.sleep(0.1)
+        seen["generation after"] = self.metric("generation")
+
+    def look_back(self) -> None:
+        """Count it when the sidecar did not judge the last edit as it should have."""
+        valid = Operator.edits % 2 == 1
+        if Operator.edits and self.metric("last_reload_successful") != valid:
+            note("valid file not taken" if valid else "invalid file taken")
+
+    def replace(self, text: str) -> None:
+        """Swap the file in whole, as editors and deployments do."""
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(self.file)
+
+    def metric(self, name: str) -> int:
+        """A gauge `meshproxy_config_<name>` of the sidecar; -1 when it is not there."""
+        with urllib.request.urlopen(f"{self.environment.parsed_options.metrics}/metrics") as reply:
+            text = reply.read().decode()
+        found = re.search(rf"^meshproxy_config_{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
+        return int(float(found[1])) if found else -1
+
+
+def wanted_generation() -> int:
+    """The least generation after all edits: one more for each valid file, and the last."""
+    return seen.get("generation before", 0) + (Operator.edits + 1) // 2 + 1
+
+
+def problems(classes: set[str]) -> list[str]:
+    """What a scenario is about and did not see, although no single answer was wrong."""
+    found = []
+    if "BurstOverLimit" in classes and not (seen.get("limited 200") and seen.get("limited 429")):
+        found.append("the burst should see both 200 and 429")
+    if "FailingUpstream" in classes and not any(what.startswith("dead") for what in seen):
+        found.append("no answer of the dead service was refused with a reason")
+    if "Operator" in classes:
+        found += [f"{what}: {seen[what]} times" for what in seen if what.endswith("taken")]
+        if seen.get("generation after", 0) < wanted_generation():
+            found.append(f"reloads were missed after {Operator.edits} edits")
+    return [f"{problem} ({json.dumps(seen)})" for problem in found]
+
+
+def judge(environment: Environment, **_: Any) -> None:
+    """Write the figures where asked; exit 1 when a scenario ran without meeting its subject."""
+    found = problems({user.__name__ for user in environment.user_classes})
+    for problem in found:
+        print(f"FAILED: {problem}", flush=True)
+        environment.process_exit_code = 1
+    wanted = getattr(environment.parsed_options, "figures", "")
+    if wanted:
+        Path(wanted).write_text(json.dumps(figures(environment, found)))
+
+
+def figures(environment: Environment, found: list[str]) -> dict[str, Any]:
+    """Totals of the run; p50 and p95 in milliseconds."""
+    total = environment.stats.total
+    errors = [
+        f"{error.occurrences} x {error.method} {error.name}: {error.error}"
+        for error in environment.stats.errors.values()
+    ]
+    return {
+        "requests": total.num_requests,
+        "failures": total.num_failures,
+        "rate": total.total_rps,
+        "p50": total.get_response_time_percentile(0.50) or 0,
+        "p95": total.get_response_time_percentile(0.95) or 0,
+        "seen": seen,
+        "errors": errors,
+        "problems": found,
+    }
+
+
+# locust's hooks are untyped
+events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]
+events.quitting.add_listener(judge)  # type: ignore[no-untyped-call]
