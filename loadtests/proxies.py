@@ -220,7 +220,7 @@ tracing:
   sample: 1%
 metrics: {{listen: 127.0.0.1:{site.metrics}}}
 admin: {{listen: 127.0.0.1:{site.admin}}}
-logs: {{level: info, format: json, access: {{errors: true}}}}
+logs: {{level: info, format: json, access: {{errors: true, sample: 0%}}}}
 """
 
 BUILDERS: dict[str, Callable[[Site], list[str]]] = {
@@ -242,7 +242,8 @@ def versions_of(names: list[str]) -> dict[str, str]:
     asks = {
         "nginx": lambda: tools.version([tools.program("nginx"), "-v"]),
         "haproxy": lambda: tools.version([tools.program("haproxy"), "-v"]),
-        "envoy": lambda: tools.version([tools.envoy(), "--version"]),
+        # It opens with its own path, which is nobody's business but this machine's.
+        "envoy": lambda: tools.version([tools.envoy(), "--version"]).rpartition("version: ")[2],
         "meshproxy": lambda: tools.version([sys.executable, "-m", "meshproxy", "version"]),
         "aiohttp": lambda: tools.version(
             [sys.executable, "-c", "import aiohttp; print(aiohttp.__version__)"]
