@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meshproxy.core.route import Endpoint, Route
+    from meshproxy.core.route import Endpoint, Plan, Route
     from meshproxy.core.verdict import Failure, Refusal
 
 CHUNKED = -1
@@ -36,17 +36,18 @@ class Exchange:
 
     __slots__ = (
         "added", "answer_lines", "answered", "attempts", "base", "began", "body", "bytes_in",
-        "bytes_out", "chosen", "client", "complete", "concluded", "deadline", "deferred",
-        "endpoint", "expects", "failure", "first_byte", "flags", "held", "host", "keep_alive",
-        "length", "lines", "method", "minor", "path", "peer", "refusal", "replayable",
-        "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream", "span",
-        "status", "taken", "target", "timer", "trace", "tried", "upstream", "wake", "watch",
+        "bytes_out", "client", "complete", "concluded", "deadline", "deferred", "endpoint",
+        "expects", "failure", "first_byte", "flags", "held", "host", "idle_due", "keep_alive",
+        "length", "lines", "method", "minor", "path", "peer", "plan", "progress", "refusal",
+        "replayable", "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream", "status",
+        "taken", "target", "timer", "trace", "tried", "try_due", "upstream", "waiting", "wake",
     )  # fmt: skip
 
-    def __init__(self, client: Any, peer: Peer, now: float) -> None:
+    def __init__(self, client: Any, peer: Peer, plan: Plan, now: float) -> None:
         # The request, as the data plane read it.
         self.client = client
         self.peer = peer
+        self.plan = plan
         self.began = now
         self.method = b""
         self.target = b""
@@ -58,13 +59,13 @@ class Exchange:
         self.expects = False
         self.lines: list[bytes] = []
         self.taken: dict[bytes, bytes] = {}
-        # Its body, while it streams.
+        # Its body: what is held of it for another attempt.
         self.body: list[bytes] = []
-        self.complete = False
         self.held = 0
+        self.complete = False
         self.replayable = True
         # The walk.
-        self.route: Route = None  # type: ignore[assignment]  # pinned before any policy sees it
+        self.route: Route = plan.unmatched
         self.base = b""
         self.added: list[bytes] = []
         self.attempts = 0
@@ -72,12 +73,15 @@ class Exchange:
         self.endpoint: Endpoint | None = None
         self.tried: list[Endpoint] = []
         self.upstream: Any = None
-        self.deadline = 0.0
-        self.timer: Any = None
-        self.watch = 0
+        self.waiting = False
         self.wake: Callable[[float], None] | None = None
         self.deferred: list[Callable[[float], None]] = []
-        self.chosen: Any = None
+        # Its clocks: absolute, 0.0 when not running.
+        self.deadline = 0.0
+        self.try_due = 0.0
+        self.idle_due = 0.0
+        self.timer: Any = None
+        self.progress = -1
         # The outcome: of the latest attempt, then of the whole.
         self.sent_at = 0.0
         self.sent_upstream = False
@@ -95,7 +99,6 @@ class Exchange:
         # Identity, filled by the tracing policy.
         self.request_id = b""
         self.trace: Any = None
-        self.span = 0
 
     def header(self, name: bytes) -> bytes | None:
         """A request field that some policy declared in `reads` or `replaces`; lower-case name.

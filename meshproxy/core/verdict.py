@@ -51,6 +51,7 @@ class Failure(Enum):
     CONNECT = ("connect-failure", 503, "UF", "could not connect to the upstream")
     CONNECT_TIMEOUT = ("connect-failure", 503, "UF", "the upstream did not accept in time")
     RESET = ("reset", 503, "UC", "the upstream closed the connection before it answered")
+    STALE = ("stale", 503, "UC", "a reused connection had been closed by the upstream")
     TRUNCATED = ("reset", 503, "UC", "the upstream closed the connection within its answer")
     TRY_TIMEOUT = ("timeout", 504, "UT", "the upstream did not answer this try in time")
     TIMEOUT = ("timeout", 504, "UT", "the call took longer than its timeout")
@@ -68,4 +69,4 @@ class Failure(Enum):
     @property
     def upstream_fault(self) -> bool:
         """Whether the upstream is to blame; only such a failure teaches a breaker anything."""
-        return self.condition not in ("client-gone", "client-stalled")
+        return self.condition not in ("client-gone", "client-stalled", "stale")

@@ -1,0 +1,436 @@
+"""The walk of an exchange: begin, attempt, answered, failed, conclude. No asyncio here.
+
+Every exchange, whether refused, failed or answered, ends in `conclude` exactly once. Clients
+and upstreams are shells that carry bytes; what happens next is decided here, with the clock
+and the timer passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.route import Allowed, Eligible, Endpoint, Route
+from meshproxy.core.verdict import Failure, Hold, Refusal
+from meshproxy.dataplane import answers
+from meshproxy.dataplane.answers import Answer
+
+# RFC 9110 section 9.2.2: a proxy must not repeat any other method by itself.
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+
+FOREVER = 86400.0
+"""Seconds until a timer looks again where no timeout is set."""
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Client(Protocol):
+    """The downstream side of an exchange."""
+
+    def reply(self, data: bytes) -> None: ...
+    def relay(self, pieces: list[bytes], size: int) -> None: ...
+    def resume(self) -> None: ...
+    def hold(self) -> None: ...
+    def cut(self, exchange: Exchange) -> None: ...
+    def ended(self, exchange: Exchange, now: float) -> None: ...
+
+
+class Upstream(Protocol):
+    """A connection to an endpoint that carries at most one exchange."""
+
+    reused: bool
+
+    def send(self, exchange: Exchange) -> None: ...
+    def stream(self, exchange: Exchange, pieces: list[bytes]) -> None: ...
+    def drop(self) -> None: ...
+
+
+class Pool(Protocol):
+    """Hands out connections: at once, or later through `Conductor.connected`."""
+
+    def take(self, exchange: Exchange, endpoint: Endpoint, now: float) -> Any: ...
+    def forget(self, exchange: Exchange) -> None: ...
+
+
+class Conductor:
+    """Leads each exchange from its head to its log line."""
+
+    __slots__ = ("_clock", "_later", "pool")
+
+    def __init__(self, clock: Callable[[], float], later: Callable[..., Timer], pool: Pool) -> None:
+        self._clock = clock
+        self._later = later
+        self.pool = pool
+
+    # ---- down: from the client to an upstream
+
+    def begin(self, exchange: Exchange, now: float) -> None:
+        """A request head has arrived; its body may still be on the way."""
+        plan = exchange.plan
+        refusal = exchange.refusal
+        if refusal is not None:
+            plan.unmatched.series.in_flight += 1
+            self._refuse(exchange, refusal, now)
+            return
+        exchange.route = route = plan.table.match(exchange)
+        route.series.in_flight += 1
+        if route.per_try_timeout:
+            exchange.try_due = now + route.per_try_timeout
+        self._start_clock(exchange, route, now)
+        for admit in route.phases.admit:
+            verdict = admit(exchange, now)
+            if verdict is not None:
+                if type(verdict) is Hold:
+                    self._park(exchange, verdict, route.phases.admit.index(admit) + 1)
+                else:
+                    self._refuse(exchange, verdict, now)  # type: ignore[arg-type]  # not a Hold
+                return
+        self._attempt(exchange, now)
+
+    def _park(self, exchange: Exchange, hold: Hold, resume_at: int) -> None:
+        """Wait for `wake` or for time; whichever comes first settles it."""
+        timer: Timer
+
+        def go_on(now: float) -> None:
+            timer.cancel()
+            exchange.wake = None
+            if not exchange.concluded:
+                self._resume(exchange, resume_at, now)
+
+        def expire() -> None:
+            exchange.wake = None
+            if exchange.concluded:
+                return
+            if hold.expired is not None:
+                self._refuse(exchange, hold.expired, self._clock())
+            else:
+                self._resume(exchange, resume_at, self._clock())
+
+        exchange.wake = go_on
+        timer = self._later(hold.seconds, expire)
+
+    def _resume(self, exchange: Exchange, index: int, now: float) -> None:
+        admits = exchange.route.phases.admit
+        for at in range(index, len(admits)):
+            verdict = admits[at](exchange, now)
+            if isinstance(verdict, Hold):
+                self._park(exchange, verdict, at + 1)
+                return
+            if verdict is not None:
+                self._refuse(exchange, verdict, now)
+                return
+        self._attempt(exchange, now)
+
+    def _attempt(self, exchange: Exchange, now: float) -> None:
+        route = exchange.route
+        phases = route.phases
+        eligible = phases.eligible
+        if not eligible:
+            allowed: Allowed = _anyone
+        elif len(eligible) == 1:
+            ask = eligible[0]
+
+            def allowed(endpoint: Endpoint) -> bool:
+                return ask(endpoint, now)
+        else:
+            allowed = _all_of(eligible, now)
+        endpoint = route.pick(exchange, allowed, now)
+        if endpoint is None:
+            self._refuse(exchange, _barred(exchange, route, now), now)
+            return
+        exchange.attempts += 1
+        exchange.endpoint = endpoint
+        endpoint.load += 1
+        exchange.failure = None
+        exchange.status = 0
+        exchange.retry_after = -1.0
+        exchange.sent_at = now
+        exchange.sent_upstream = False
+        if exchange.added:
+            exchange.added.clear()
+        for depart in phases.depart:
+            depart(exchange, now)
+        if route.per_try_timeout and exchange.try_due != now + route.per_try_timeout:
+            exchange.try_due = now + route.per_try_timeout
+            self._arm(exchange, now)
+        upstream = self.pool.take(exchange, endpoint, now)
+        if upstream is not None:
+            self.connected(exchange, upstream)
+
+    def connected(self, exchange: Exchange, upstream: Upstream) -> None:
+        """A connection is here, at once or as the pool had promised."""
+        exchange.upstream = upstream
+        upstream.send(exchange)
+        if exchange.held:
+            exchange.client.resume()
+            if exchange.held > exchange.route.replay_bytes:
+                exchange.replayable = False
+                exchange.body.clear()
+
+    def body(self, exchange: Exchange, pieces: list[bytes], now: float) -> None:
+        """More of the request's body has arrived, or its end (`exchange.complete`)."""
+        if exchange.upstream is not None:
+            if exchange.replayable:
+                self._hold_body(exchange, pieces)
+            exchange.upstream.stream(exchange, pieces)
+        else:
+            exchange.body += pieces
+            exchange.held += sum(map(len, pieces))
+            if exchange.held > exchange.route.replay_bytes and not exchange.complete:
+                exchange.client.hold()
+        if exchange.complete:
+            self._start_clock(exchange, exchange.route, now)
+
+    def _hold_body(self, exchange: Exchange, pieces: list[bytes]) -> None:
+        exchange.held += sum(map(len, pieces))
+        if exchange.held > exchange.route.replay_bytes:
+            exchange.replayable = False
+            exchange.body.clear()
+        else:
+            exchange.body += pieces
+
+    # ---- up: from the upstream to the client
+
+    def answered(self, exchange: Exchange, answer: Answer, now: float) -> tuple[bytes, bool] | None:
+        """A final head is here: the head to send on with its chunkedness, or None to discard.
+
+        Discarded answers are those that another attempt will replace.
+        """
+        route = exchange.route
+        phases = route.phases
+        exchange.status = answer.status
+        for settle in phases.settle:
+            settle(exchange, now)
+        cluster = route.cluster
+        if cluster is not None:
+            failed = route.classifier.failed(exchange)
+            cluster.series.attempted(str(answer.status) if failed else "success")
+        delay = self._retry_delay(exchange, now)
+        if delay is not None:
+            self._again(exchange, delay, now)
+            return None
+        exchange.answered = True
+        exchange.first_byte = now
+        exchange.try_due = 0.0
+        if not exchange.complete:
+            # RFC 9112 section 9.3: the rest of the request is not wanted any more.
+            exchange.keep_alive = False
+        for respond in phases.respond:
+            respond(exchange, now)
+        return answers.answer_head(exchange, answer, now)
+
+    def finished(self, exchange: Exchange, now: float) -> None:
+        """The whole answer has been handed to the client."""
+        exchange.upstream = None
+        self.conclude(exchange, now)
+
+    def failed(self, exchange: Exchange, failure: Failure, now: float) -> None:
+        """The attempt ended without a whole answer; its connection is gone or given up."""
+        exchange.upstream = None
+        exchange.failure = failure
+        if exchange.answered:
+            exchange.flag(failure.reason)
+            exchange.client.cut(exchange)
+            self.conclude(exchange, now)
+            return
+        route = exchange.route
+        if failure is Failure.STALE and not self._may_replay(exchange):
+            exchange.failure = failure = Failure.RESET
+        for settle in route.phases.settle:
+            settle(exchange, now)
+        if route.cluster is not None:
+            route.cluster.series.attempted(failure.condition)
+        if failure is Failure.STALE:
+            exchange.replayed = True
+            exchange.attempts -= 1
+            self._leave(exchange)
+            self._attempt(exchange, now)
+            return
+        delay = self._retry_delay(exchange, now)
+        if delay is not None:
+            self._again(exchange, delay, now)
+            return
+        detail = failure.detail
+        if exchange.endpoint is not None:
+            detail = f"{detail} ({exchange.endpoint.name})"
+        self._refuse(exchange, Refusal(failure.status, failure.reason, detail, route.rule), now)
+
+    def _may_replay(self, exchange: Exchange) -> bool:
+        """A connection that died before it was of use costs the caller nothing, if it may be so."""
+        return exchange.replayable and not exchange.replayed and exchange.method in IDEMPOTENT
+
+    def _retry_delay(self, exchange: Exchange, now: float) -> float | None:
+        for retry in exchange.route.phases.retry:
+            delay = retry(exchange, now)
+            if delay is not None:
+                # What cannot finish in time is not sent.
+                if exchange.deadline and now + delay >= exchange.deadline:
+                    return None
+                return delay
+        return None
+
+    def _again(self, exchange: Exchange, delay: float, now: float) -> None:
+        if exchange.endpoint is not None:
+            exchange.tried.append(exchange.endpoint)
+        exchange.upstream = None
+        self._leave(exchange)
+        exchange.try_due = 0.0
+        if delay <= 0.0:
+            self._attempt(exchange, now)
+            return
+
+        def attempt() -> None:
+            if not exchange.concluded:
+                self._attempt(exchange, self._clock())
+
+        self._later(delay, attempt)
+
+    # ---- the end
+
+    def client_gone(self, exchange: Exchange, now: float) -> None:
+        """Nobody waits for this any more: stop the attempt and free what it held."""
+        if exchange.concluded:
+            return
+        exchange.flag("DC")
+        self._abandon(exchange, Failure.CLIENT_GONE, now)
+        if not exchange.answered:
+            exchange.status = Failure.CLIENT_GONE.status
+        self.conclude(exchange, now)
+
+    def unreadable(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
+        """The rest of a request cannot be read: its attempt must not look complete."""
+        if exchange.concluded:
+            return
+        self._abandon(exchange, Failure.CLIENT_GONE, now)
+        if exchange.answered:
+            exchange.client.cut(exchange)
+            self.conclude(exchange, now)
+        else:
+            self._refuse(exchange, refusal, now)
+
+    def _abandon(self, exchange: Exchange, failure: Failure, now: float) -> None:
+        """Give up the running attempt, if there is one, and tell the policies."""
+        running = exchange.upstream is not None or exchange.waiting
+        if exchange.waiting:
+            self.pool.forget(exchange)
+        if exchange.upstream is not None:
+            exchange.upstream.drop()
+            exchange.upstream = None
+        if running and not exchange.answered:
+            exchange.failure = failure
+            for settle in exchange.route.phases.settle:
+                settle(exchange, now)
+
+    def _refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
+        exchange.refusal = refusal
+        exchange.status = refusal.status
+        exchange.flag(refusal.reason)
+        if refusal.close or not exchange.complete:
+            exchange.keep_alive = False
+        for respond in exchange.route.phases.respond:
+            respond(exchange, now)
+        exchange.first_byte = now
+        data = answers.refusal_bytes(exchange, refusal)
+        exchange.bytes_out += len(data)
+        exchange.client.reply(data)
+        self.conclude(exchange, now)
+
+    def conclude(self, exchange: Exchange, now: float) -> None:
+        """The end of every exchange: hand back what was reserved, count, log, next please."""
+        if exchange.concluded:
+            return
+        exchange.concluded = True
+        if exchange.timer is not None:
+            exchange.timer.cancel()
+            exchange.timer = None
+        if exchange.endpoint is not None:
+            exchange.endpoint.load -= 1
+        for release in exchange.deferred:
+            release(now)
+        series = exchange.route.series
+        series.in_flight -= 1
+        series.ended(exchange, now)
+        exchange.plan.record(exchange, now)
+        exchange.client.ended(exchange, now)
+
+    def _leave(self, exchange: Exchange) -> None:
+        endpoint = exchange.endpoint
+        if endpoint is not None:
+            endpoint.load -= 1
+            exchange.endpoint = None
+
+    # ---- time: one timer per exchange, moved on when it fires
+
+    def _start_clock(self, exchange: Exchange, route: Route, now: float) -> None:
+        """The call's time runs from the moment the whole request is here."""
+        if exchange.complete and route.timeout:
+            exchange.deadline = now + route.timeout
+        self._arm(exchange, now)
+
+    def _arm(self, exchange: Exchange, now: float) -> None:
+        due = exchange.idle_due = now + (exchange.route.idle_timeout or FOREVER)
+        if exchange.deadline and exchange.deadline < due:
+            due = exchange.deadline
+        if exchange.try_due and exchange.try_due < due:
+            due = exchange.try_due
+        if exchange.timer is not None:
+            exchange.timer.cancel()
+        exchange.progress = exchange.bytes_in + exchange.bytes_out
+        exchange.timer = self._later(max(due - now, 0.0), self._tick, exchange)
+
+    def _tick(self, exchange: Exchange) -> None:
+        now = self._clock()
+        exchange.timer = None
+        soon = now + 0.001  # the loop's clock counts in milliseconds
+        if exchange.deadline and soon >= exchange.deadline:
+            self._out_of_time(exchange, Failure.TIMEOUT, now)
+        elif exchange.try_due and soon >= exchange.try_due:
+            exchange.try_due = 0.0
+            self._arm(exchange, now)
+            if exchange.upstream is not None or exchange.waiting:
+                self._give_up(exchange, Failure.TRY_TIMEOUT, now)
+        elif (
+            soon < exchange.idle_due or exchange.progress != exchange.bytes_in + exchange.bytes_out
+        ):
+            self._arm(exchange, now)
+        else:
+            stalled = not exchange.complete and not exchange.answered
+            self._out_of_time(exchange, Failure.CLIENT_STALLED if stalled else Failure.IDLE, now)
+
+    def _give_up(self, exchange: Exchange, failure: Failure, now: float) -> None:
+        if exchange.waiting:
+            self.pool.forget(exchange)
+        if exchange.upstream is not None:
+            exchange.upstream.drop()
+        self.failed(exchange, failure, now)
+
+    def _out_of_time(self, exchange: Exchange, failure: Failure, now: float) -> None:
+        """Final: the whole call's time is never stretched by another attempt."""
+        self._abandon(exchange, failure, now)
+        if exchange.answered:
+            exchange.flag(failure.reason)
+            exchange.client.cut(exchange)
+            self.conclude(exchange, now)
+            return
+        detail, rule = failure.detail, exchange.route.rule
+        self._refuse(exchange, Refusal(failure.status, failure.reason, detail, rule), now)
+
+
+def _anyone(endpoint: Endpoint) -> bool:  # noqa: ARG001  # no policy has a say
+    return True
+
+
+def _all_of(eligible: tuple[Eligible, ...], now: float) -> Allowed:
+    return lambda endpoint: all(ask(endpoint, now) for ask in eligible)
+
+
+def _barred(exchange: Exchange, route: Route, now: float) -> Refusal:
+    """Why no endpoint could be picked: a policy's word for it, or that there is none."""
+    for barred in route.phases.barred:
+        refusal = barred(exchange, now)
+        if refusal is not None:
+            return refusal
+    return Refusal(503, "UH", "no endpoint of this service can be used", route.rule)

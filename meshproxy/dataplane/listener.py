@@ -1,0 +1,90 @@
+"""A listening socket and the clients that came through it.
+
+Adopts the socket it is given and never closes it by itself; makes a Downstream for every
+connection, as long as there are fewer than the plan allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from meshproxy.core.exchange import Peer
+from meshproxy.core.route import Plan
+from meshproxy.dataplane.conductor import Conductor
+from meshproxy.dataplane.downstream import Downstream
+
+BACKLOG = 4096
+
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nx-meshproxy-reason: UO\r\nretry-after: 1\r\n"
+    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+)
+
+
+class Listener:
+    """One address of the config: `plan` is replaced on reload, connections stay."""
+
+    def __init__(
+        self, sock: socket.socket, plan: Plan, conductor: Conductor, clock: Callable[[], float]
+    ) -> None:
+        self.plan = plan
+        self.conductor = conductor
+        self.clock = clock
+        self.draining = False
+        self.refused = 0
+        self.clients: set[Downstream] = set()
+        self._sock = sock
+        self._server: asyncio.Server | None = None
+
+    async def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to accept."""
+        self._server = await loop.create_server(
+            lambda: Downstream(self), sock=self._sock, backlog=BACKLOG
+        )
+
+    def welcome(self, client: Downstream, address: str) -> Peer:
+        """Count a new client in, and say who it is."""
+        self.clients.add(client)
+        if len(self.clients) > self.plan.limits.connections:
+            self.refused += 1
+            client.reply(FULL)
+            client.turn_away()
+        trusted = self.plan.trusts(address)
+        forwarded = f"x-forwarded-for: {address}\r\nx-forwarded-proto: http\r\n"
+        return Peer(address, trusted, forwarded.encode())
+
+    def farewell(self, client: Downstream) -> None:
+        self.clients.discard(client)
+
+    def sweep(self, now: float) -> None:
+        """Let every client look at its own clock."""
+        for client in tuple(self.clients):
+            client.sweep(now)
+
+    def drain(self) -> None:
+        """Answer what is in flight with `connection: close`, and close what is idle."""
+        self.draining = True
+        for client in tuple(self.clients):
+            client.drain()
+
+    def close(self) -> None:
+        """Stop accepting."""
+        if self._server is not None:
+            self._server.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, ready to be adopted. Raises OSError as the system words it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock

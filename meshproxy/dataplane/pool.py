@@ -1,0 +1,157 @@
+"""Connections to endpoints: idle ones, those who wait for one, and the dials under way.
+
+Prefers the connection that was used last, so that the rest can grow old and close before
+their server closes them. One task per dial and none per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.route import IDLE_UPSTREAM, Endpoint
+from meshproxy.core.verdict import Failure
+from meshproxy.dataplane.conductor import Conductor
+from meshproxy.dataplane.upstream import Upstream
+
+MARGIN = 0.5
+"""Seconds by which we close an idle connection before its server would."""
+
+SHORTEST_IDLE = 0.2
+LONGEST_IDLE = 60.0
+RECOVERY = 1.02
+"""What a learned idle time may be, and its growth per sweep after a server closed early."""
+
+
+class Pool:
+    """One per process; what it keeps per endpoint stands on the endpoint itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
+        self.conductor: Conductor = None  # type: ignore[assignment]  # set once, by its maker
+        self._loop = loop
+        self._clock = clock
+        self._dials: set[asyncio.Task[None]] = set()
+        self._kept: set[Endpoint] = set()
+
+    def take(self, exchange: Exchange, endpoint: Endpoint, now: float) -> Upstream | None:
+        """An idle connection at once, or None: then `connected` or `failed` follows."""
+        if not exchange.replayed:
+            idle = endpoint.idle
+            while idle:
+                upstream: Upstream = idle.pop()
+                if upstream.is_usable(now):
+                    return upstream
+                upstream.close()
+        exchange.waiting = True
+        endpoint.waiters.append(exchange)
+        self._dial(endpoint, exchange.route.connect_timeout)
+        return None
+
+    def forget(self, exchange: Exchange) -> None:
+        """This exchange no longer waits; the dial it caused may serve another."""
+        exchange.waiting = False
+
+    def give(self, upstream: Upstream, now: float) -> None:
+        """A connection is free: to whoever waits longest, else to the idle ones."""
+        endpoint = upstream.endpoint
+        if endpoint.waiters:
+            exchange = self._next_waiter(endpoint, fresh=not upstream.reused)
+            if exchange is not None:
+                self.conductor.connected(exchange, upstream)
+                return
+        if endpoint.retired:
+            upstream.close()
+            return
+        upstream.idle_since = now
+        endpoint.idle.append(upstream)
+        self._kept.add(endpoint)
+
+    def lost(self, upstream: Upstream) -> None:
+        """An idle connection was closed by its server, or said something unasked."""
+        endpoint = upstream.endpoint
+        if upstream in endpoint.idle:
+            endpoint.idle.remove(upstream)
+            age = self._clock() - upstream.idle_since
+            endpoint.idle_for = min(endpoint.idle_for, max(SHORTEST_IDLE, age - MARGIN))
+
+    def learned(self, endpoint: Endpoint, seconds: float) -> None:
+        """The server said how long it keeps an idle connection (`Keep-Alive: timeout`)."""
+        endpoint.idle_for = min(LONGEST_IDLE, max(SHORTEST_IDLE, seconds - MARGIN))
+
+    def sweep(self, now: float) -> None:
+        """Close what has been idle for too long; called a few times each second."""
+        for endpoint in tuple(self._kept):
+            idle = endpoint.idle
+            while idle and now - idle[0].idle_since >= endpoint.idle_for:
+                idle.pop(0).close()
+            if not idle:
+                self._kept.discard(endpoint)
+            if endpoint.idle_for < IDLE_UPSTREAM:
+                endpoint.idle_for = min(IDLE_UPSTREAM, endpoint.idle_for * RECOVERY)
+
+    def retire(self, endpoint: Endpoint) -> None:
+        """The config names this endpoint no more: busy connections end with their exchange."""
+        endpoint.retired = True
+        while endpoint.idle:
+            endpoint.idle.pop().close()
+
+    async def close(self) -> None:
+        """Close idle connections and end dials; for the end of the process."""
+        for endpoint in tuple(self._kept):
+            self.retire(endpoint)
+        for task in tuple(self._dials):
+            task.cancel()
+        await asyncio.gather(*self._dials, return_exceptions=True)
+
+    # ---- dialling
+
+    def _dial(self, endpoint: Endpoint, timeout: float) -> None:
+        endpoint.dials += 1
+        task = self._loop.create_task(self._connect(endpoint, timeout))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _connect(self, endpoint: Endpoint, seconds: float) -> None:
+        upstream = Upstream(endpoint, self, self.conductor, self._clock)
+        failure: Failure | None = None
+        try:
+            async with asyncio.timeout(seconds or None):
+                await self._loop.create_connection(lambda: upstream, endpoint.host, endpoint.port)
+        except TimeoutError:
+            failure = Failure.CONNECT_TIMEOUT
+        except OSError:
+            failure = Failure.CONNECT
+        else:
+            if upstream.is_closing():
+                failure = Failure.CONNECT
+        finally:
+            endpoint.dials -= 1
+        if failure is None:
+            self.give(upstream, self._clock())
+        else:
+            self._refuse_waiter(endpoint, failure)
+
+    def _refuse_waiter(self, endpoint: Endpoint, failure: Failure) -> None:
+        """A dial failed: tell the one who waits longest, unless enough dials are left."""
+        if len(endpoint.waiters) > endpoint.dials:
+            exchange = self._next_waiter(endpoint, fresh=True)
+            if exchange is not None:
+                self.conductor.failed(exchange, failure, self._clock())
+
+    def _next_waiter(self, endpoint: Endpoint, *, fresh: bool) -> Exchange | None:
+        """The oldest that still waits; one that met a stale connection wants a new one."""
+        waiters = endpoint.waiters
+        passed: list[Exchange] = []
+        found: Exchange | None = None
+        while waiters and found is None:
+            exchange: Exchange = waiters.popleft()
+            if exchange.waiting and exchange.endpoint is endpoint:
+                if fresh or not exchange.replayed:
+                    found = exchange
+                else:
+                    passed.append(exchange)
+        waiters.extendleft(reversed(passed))
+        if found is not None:
+            found.waiting = False
+        return found

@@ -1,0 +1,333 @@
+"""Request heads: from the parser's fields to an exchange, and on to an upstream's bytes.
+
+Validates everything that llhttp leaves to its user (RFC 9112 framing, Host, the target, the
+version) before anything is dialled. Knows no policy: which fields are taken or dropped for
+one stands in `kinds`, compiled from what the policies declare.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from meshproxy.core.exchange import CHUNKED, Exchange
+from meshproxy.core.route import Plan
+from meshproxy.core.verdict import Refusal
+from meshproxy.logic.path import canonical
+
+PLAIN, DROP, HOST, LENGTH, ENCODING, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, READ, TAKE = range(
+    12
+)
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+
+_FIXED: dict[bytes, int] = {
+    b"host": HOST,
+    b"content-length": LENGTH,
+    b"transfer-encoding": ENCODING,
+    b"connection": CONNECTION,
+    b"expect": EXPECT,
+    b"upgrade": UPGRADE,
+    b"via": VIA,
+    # RFC 9110 section 7.6.1: these end at this hop. Trailers are dropped, so is their notice.
+    b"keep-alive": DROP,
+    b"proxy-connection": DROP,
+    b"proxy-authorization": DROP,
+    b"te": DROP,
+    b"trailer": DROP,
+    b"http2-settings": DROP,
+    **dict.fromkeys(_FORWARDED, ORIGIN),
+}
+
+# Known to be of no interest, so that the usual request never takes the slow way to say so.
+_ORDINARY = (
+    b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"content-type",
+    b"authorization", b"cookie", b"referer", b"origin", b"cache-control", b"if-none-match",
+)  # fmt: skip
+
+# RFC 9110 section 7.6.1 lets a sender nominate fields for removal; these would change what
+# the message is or whom it speaks for, so naming one of them is an attack or a mistake.
+_PROTECTED = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"via", b"x-request-id", b"authorization",
+     b"traceparent", b"tracestate", b"b3", b"forwarded", *_FORWARDED}
+)  # fmt: skip
+_LOOKALIKE = _PROTECTED | {b"connection", b"expect", b"upgrade"}
+
+# Methods that llhttp knows but no HTTP service speaks, or that need a tunnel.
+_REFUSED_METHODS = frozenset(
+    {b"CONNECT", b"PRI", b"SOURCE", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE",
+     b"TEARDOWN", b"GET_PARAMETER", b"SET_PARAMETER", b"REDIRECT", b"RECORD", b"FLUSH"}
+)  # fmt: skip
+
+# RFC 9112 section 3.2 with RFC 3986: visible ASCII without the fragment mark and backslash.
+_TARGET_BYTES = bytes(c for c in range(0x21, 0x7F) if c not in b"#\\")
+_HOST = re.compile(rb"(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
+_MAX_HOSTS = 1024
+_hosts: dict[bytes, bytes] = {}
+
+
+def _bad(detail: str, status: int = 400) -> Refusal:
+    return Refusal(status, "IH", detail, close=True)
+
+
+NO_HOST = _bad("an HTTP/1.1 request needs exactly one Host field (RFC 9112 section 3.2)")
+BAD_HOST = _bad("the Host field is not a host with an optional port (RFC 9112 section 3.2)")
+BAD_TARGET = _bad("the request target is not valid (RFC 9112 section 3.2)")
+BAD_PATH = _bad("the path holds an escape or dot segment that has no single meaning")
+BAD_LENGTH = _bad("Content-Length must be one plain number (RFC 9112 section 6.3)")
+BOTH_FRAMINGS = _bad("Content-Length and Transfer-Encoding together (RFC 9112 section 6.1)")
+OLD_CHUNKED = _bad("Transfer-Encoding in an HTTP/1.0 request (RFC 9112 section 6.1)")
+BAD_ENCODING = _bad("the only Transfer-Encoding taken is chunked (RFC 9112 section 6.1)", 501)
+BAD_EXPECT = _bad("the only expectation met is 100-continue (RFC 9110 section 10.1.1)", 417)
+BAD_NOMINATION = _bad("Connection names a field that must not be dropped")
+BAD_NAME = _bad("a field name imitates a protected one with an underscore")
+BAD_UPGRADE = _bad("Upgrade on a request with a body (RFC 9931)")
+BAD_METHOD = _bad("this method is not supported", 501)
+BAD_SYNTAX = _bad("the request is not valid HTTP/1.1")
+BAD_VERSION = _bad("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+LONG_HEAD = _bad("the request head is larger than limits.header_bytes allows", 431)
+MANY_FIELDS = _bad("the request has more fields than limits.headers allows", 431)
+LONG_TARGET = _bad("the request target is longer than limits.uri_bytes allows", 414)
+LOOP = Refusal(508, "IH", "the request has passed through too many proxies", close=True)
+SLOW_HEAD = Refusal(408, "SI", "the request head took longer than limits.head_timeout", close=True)
+
+MAX_VIA_HOPS = 32
+
+
+def kinds(reads: Iterable[bytes], replaces: Iterable[bytes]) -> Mapping[bytes, int]:
+    """What the head reader does with each field: lower-case names and their usual spelling."""
+    table = dict.fromkeys(_ORDINARY, PLAIN) | dict.fromkeys(reads, READ)
+    table |= dict.fromkeys(replaces, TAKE) | _FIXED
+    return table | {name.title(): kind for name, kind in table.items()}
+
+
+def read_request(exchange: Exchange, target: bytes, fields: Fields, plan: Plan) -> Refusal | None:
+    """Fill the exchange from a parsed head, or say why it is refused."""
+    if exchange.method in _REFUSED_METHODS:
+        return BAD_METHOD
+    refusal = _read_fields(exchange, fields, plan)
+    if refusal is not None:
+        return refusal
+    return _read_target(exchange, target)
+
+
+def _read_fields(exchange: Exchange, fields: Fields, plan: Plan) -> Refusal | None:
+    table = plan.kinds
+    lines = exchange.lines
+    host: bytes | None = None
+    length: bytes | None = None
+    encoding: bytes | None = None
+    upgrade = False
+    origin: dict[bytes, bytes] | None = None
+    for name, value in fields:
+        kind = table.get(name)
+        if kind is None:
+            kind = _slow_kind(name, table)
+        if kind == PLAIN:
+            lines += (name, b": ", value, b"\r\n")
+        elif kind == HOST:
+            if host is not None:
+                return NO_HOST
+            host = value
+            lines += (name, b": ", value, b"\r\n")
+        elif kind >= READ:
+            lower = name.lower()
+            known = exchange.taken.get(lower)
+            exchange.taken[lower] = value if known is None else known + b", " + value
+            if kind == READ:
+                lines += (name, b": ", value, b"\r\n")
+        elif kind == LENGTH:
+            if length is not None or not value.isdigit() or len(value) > 19:
+                return BAD_LENGTH
+            length = value
+            exchange.length = int(value)
+            lines += (name, b": %d\r\n" % exchange.length)
+        elif kind == ENCODING:
+            if exchange.minor == 0:
+                return OLD_CHUNKED
+            if encoding is not None or value.lower() != b"chunked":
+                return BAD_ENCODING
+            encoding = value
+            exchange.length = CHUNKED
+            lines += (name, b": chunked\r\n")
+        elif kind == CONNECTION:
+            refusal, nominated = _read_connection(exchange, value, table)
+            if refusal is not None:
+                return refusal
+            if nominated:
+                return _without(nominated, exchange, fields, plan)
+        elif kind == EXPECT:
+            # RFC 9110 section 10.1.1: an HTTP/1.0 client cannot expect anything.
+            if exchange.minor:
+                if value.lower() != b"100-continue":
+                    return BAD_EXPECT
+                exchange.expects = True
+                lines += (name, b": ", value, b"\r\n")
+        elif kind == UPGRADE:
+            upgrade = True
+        elif kind == ORIGIN:
+            if origin is None:
+                origin = {}
+            lower = name.lower()
+            origin[lower] = origin[lower] + b", " + value if lower in origin else value
+        elif kind == VIA:
+            if value.count(b",") >= MAX_VIA_HOPS:
+                return LOOP
+            lines += (name, b": ", value, b"\r\n")
+        elif kind < 0:
+            return BAD_NAME
+    if length is not None and encoding is not None:
+        return BOTH_FRAMINGS
+    if upgrade and exchange.length:
+        # RFC 9931: bytes after such a head could be read as body or as the new protocol.
+        return BAD_UPGRADE
+    if host is None:
+        if exchange.minor:
+            return NO_HOST
+        host = b""
+    else:
+        known = _hosts.get(host)
+        if known is None:
+            known = _read_host(host)
+            if known is None:
+                return BAD_HOST
+        exchange.host = known
+    peer = exchange.peer
+    if origin is not None and peer.trusted:
+        _extend_origin(exchange, origin, host)
+    else:
+        lines += (peer.forwarded, b"x-forwarded-host: ", host, b"\r\nvia: 1.1 meshproxy\r\n")
+    return None
+
+
+def _slow_kind(name: bytes, table: Mapping[bytes, int]) -> int:
+    """The kind of a field in an unusual spelling, or of one that nobody registered."""
+    lower = name.lower()
+    kind = table.get(lower)
+    if kind is not None:
+        return kind
+    if b"_" in lower and lower.replace(b"_", b"-") in _LOOKALIKE:
+        return -1
+    return DROP if lower.startswith(b"x-meshproxy-") else PLAIN
+
+
+def _read_connection(
+    exchange: Exchange, value: bytes, table: Mapping[bytes, int]
+) -> tuple[Refusal | None, frozenset[bytes]]:
+    """Note close and keep-alive; return the fields that the sender nominated for removal."""
+    tokens = {token.strip() for token in value.lower().split(b",")}
+    if b"close" in tokens:
+        exchange.keep_alive = False
+    elif exchange.minor == 0 and b"keep-alive" in tokens:
+        exchange.keep_alive = True
+    named = tokens - {b"close", b"keep-alive", b"upgrade", b"te", b""}
+    if not named:
+        return None, frozenset()
+    if named & _PROTECTED or any(name.startswith(b"x-forwarded-") for name in named):
+        return BAD_NOMINATION, frozenset()
+    return None, frozenset(name for name in named if table.get(name) != DROP)
+
+
+def _without(
+    nominated: frozenset[bytes], exchange: Exchange, fields: Fields, plan: Plan
+) -> Refusal | None:
+    """Read the head again without the fields that Connection nominated."""
+    rest = []
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"connection":
+            kept = [t for t in value.split(b",") if t.strip().lower() not in nominated]
+            rest.append((name, b",".join(kept)))
+        elif lower not in nominated:
+            rest.append((name, value))
+    exchange.lines.clear()
+    exchange.taken.clear()
+    exchange.length = 0
+    return _read_fields(exchange, rest, plan)
+
+
+def _read_host(value: bytes) -> bytes | None:
+    """Lower-case, without the default port; remembered, because a sidecar sees few hosts."""
+    if _HOST.fullmatch(value) is None:
+        return None
+    host = value.lower().removesuffix(b":80")
+    if len(_hosts) >= _MAX_HOSTS:
+        _hosts.clear()
+    _hosts[value] = host
+    return host
+
+
+def _extend_origin(exchange: Exchange, origin: Mapping[bytes, bytes], host: bytes) -> None:
+    """A trusted peer speaks for others: extend what it says instead of starting anew."""
+    peer = exchange.peer.address.encode()
+    before = origin.get(b"x-forwarded-for")
+    chain = peer if before is None else before + b", " + peer
+    exchange.taken[b"x-forwarded-for"] = before or b""
+    exchange.lines += (
+        b"x-forwarded-for: ", chain,
+        b"\r\nx-forwarded-proto: ", origin.get(b"x-forwarded-proto", b"http"),
+        b"\r\nx-forwarded-host: ", origin.get(b"x-forwarded-host", host),
+        b"\r\nvia: 1.1 meshproxy\r\n",
+    )  # fmt: skip
+
+
+def _read_target(exchange: Exchange, target: bytes) -> Refusal | None:
+    if target.translate(None, _TARGET_BYTES):
+        return BAD_TARGET
+    if target[:1] != b"/":
+        if target == b"*" and exchange.method == b"OPTIONS":
+            exchange.target = exchange.path = target
+            return None
+        split = _read_absolute(exchange, target)
+        if split is None:
+            return BAD_TARGET
+        target = split
+    clean = canonical(target)
+    if clean is None:
+        return BAD_PATH
+    exchange.target = clean
+    mark = clean.find(b"?")
+    exchange.path = clean if mark < 0 else clean[:mark]
+    return None
+
+
+def _read_absolute(exchange: Exchange, target: bytes) -> bytes | None:
+    """RFC 9112 section 3.2.2: the target's authority replaces the Host field."""
+    if target[:7].lower() != b"http://":
+        return None
+    rest = target[7:]
+    end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
+    authority, path = rest[:end], rest[end:]
+    host = _read_host(authority)
+    if host is None:
+        return None
+    exchange.host = host
+    _replace_host(exchange.lines, authority)
+    return path if path[:1] == b"/" else b"/" + path
+
+
+def _replace_host(lines: list[bytes], authority: bytes) -> None:
+    for index, piece in enumerate(lines):
+        if piece.lower() == b"host" and lines[index + 1] == b": ":
+            lines[index + 2] = authority
+        elif piece == b"x-forwarded-host: ":
+            lines[index + 1] = authority
+            return
+
+
+def request_head(exchange: Exchange) -> bytes:
+    """The head of this attempt as it goes to the upstream."""
+    base = exchange.base
+    if not base:
+        target = exchange.target
+        strip = exchange.route.strip
+        if strip:
+            target = target[strip:]
+            if target[:1] != b"/":
+                target = b"/" + target
+        exchange.base = base = b"".join(
+            (exchange.method, b" ", target, b" HTTP/1.1\r\n", *exchange.lines)
+        )
+    return b"".join((base, *exchange.added, b"\r\n"))
