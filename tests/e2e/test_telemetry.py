@@ -1,0 +1,236 @@
+"""What the sidecar tells: metrics that Prometheus accepts, in bounded number; a log of JSON lines.
+
+No label and no line can be made by a stranger, whatever is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import threading
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from .harness import Client, Conversation, Origin, Sidecar, TruncatedError, eventually, fetch
+
+CONFIG = """
+service: {name: orders, version: "1.2"}
+inbound:
+  listen: <inbound>
+  app: http://<app>
+  rate_limits: [{name: all, limit: 100000/s}]
+  routes:
+    - {name: create-order, match: POST /orders}
+    - match: GET /reports/*
+    - {name: limited, match: GET /limited, rate_limits: [{name: tight, limit: 1/m, burst: 1}]}
+outbound:
+  listen: <outbound>
+  services: {users: {endpoints: [<app>]}}
+logs: {level: info, format: json, access: {errors: true, sample: 100%}}
+"""
+CONTRACT = {
+    "meshproxy_requests_total",
+    "meshproxy_request_duration_seconds",
+    "meshproxy_time_to_first_byte_seconds",
+    "meshproxy_in_flight_requests",
+    "meshproxy_upstream_attempts_total",
+    "meshproxy_retries_total",
+    "meshproxy_rate_limited_total",
+    "meshproxy_breaker_state",
+    "meshproxy_breaker_transitions_total",
+    "meshproxy_upstream_connections",
+    "meshproxy_downstream_connections",
+    "meshproxy_config_last_reload_successful",
+    "meshproxy_config_last_reload_success_timestamp_seconds",
+    "meshproxy_config_generation",
+    "meshproxy_build_info",
+}
+
+
+def families(sidecar: Sidecar) -> dict[str, str]:
+    text = sidecar.metrics_text()
+    return {each.name: each.type for each in text_string_to_metric_families(text)}
+
+
+def some_traffic(sidecar: Sidecar) -> None:
+    fetch(sidecar.inbound, "/orders", "POST")
+    fetch(sidecar.inbound, "/reports/7")
+    fetch(sidecar.inbound, "/limited")
+    fetch(sidecar.inbound, "/limited")
+    fetch(sidecar.inbound, "/elsewhere")
+    fetch(sidecar.outbound, "/", headers={"Host": "users"})
+    fetch(sidecar.outbound, "/", headers={"Host": "nobody"})
+
+
+def test_every_promised_metric_is_there(sidecar: Sidecar, origin: Origin) -> None:
+    some_traffic(sidecar)
+    found = families(sidecar)
+    missing = {name for name in CONTRACT if name.removesuffix("_total") not in found}
+    assert missing == set()
+
+
+@pytest.mark.server("promtool")
+def test_promtool_finds_nothing_to_complain_of(sidecar: Sidecar, origin: Origin) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is missing: apt-get install prometheus")
+    some_traffic(sidecar)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=sidecar.metrics_text(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_a_scrape_may_ask_for_openmetrics(sidecar: Sidecar, origin: Origin) -> None:
+    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    answer = fetch(sidecar.metrics, "/metrics", headers=accept)
+    assert (answer.get("content-type") or "").startswith("application/openmetrics-text")
+    assert answer.body.endswith(b"# EOF\n")
+    plain = fetch(sidecar.metrics, "/metrics")
+    assert (plain.get("content-type") or "").startswith("text/plain")
+
+
+def test_requests_are_counted_once_under_their_route(sidecar: Sidecar, origin: Origin) -> None:
+    def count(**labels: str) -> float:
+        return sidecar.total("meshproxy_requests_total", direction="inbound", **labels)
+
+    before = count(route="create-order", method="POST", code="200")
+    for _ in range(7):
+        fetch(sidecar.inbound, "/orders", "POST")
+    assert count(route="create-order", method="POST", code="200") == before + 7
+    fetch(sidecar.inbound, "/reports/1")
+    assert count(route="GET /reports/*", method="GET") >= 1
+    fetch(sidecar.inbound, "/other", "PURGE")
+    assert count(method="PURGE") == 0
+
+
+def test_durations_are_observed(sidecar: Sidecar, origin: Origin) -> None:
+    before = sidecar.total("meshproxy_request_duration_seconds_count")
+    fetch(sidecar.inbound, "/orders", "POST")
+    assert sidecar.total("meshproxy_request_duration_seconds_count") == before + 1
+    assert sidecar.total("meshproxy_time_to_first_byte_seconds_count") >= 1
+
+
+def test_requests_in_flight_return_to_none(sidecar: Sidecar, origin: Origin) -> None:
+    release = threading.Event()
+
+    def script(peer: Conversation) -> None:
+        if peer.request() is not None:
+            release.wait(10)
+
+    origin.script = script
+    with Client(sidecar.inbound) as client:
+        client.send(b"GET /orders HTTP/1.1\r\nHost: a\r\n\r\n")
+        origin.saw(1)
+        assert sidecar.total("meshproxy_in_flight_requests") == 1
+        release.set()
+        try:
+            client.response()
+        except TruncatedError:
+            pass
+    eventually(lambda: sidecar.total("meshproxy_in_flight_requests") == 0)
+    eventually(lambda: sidecar.total("meshproxy_downstream_connections") == 0)
+
+
+@pytest.mark.slow
+def test_strangers_cannot_mint_series(sidecar: Sidecar, origin: Origin) -> None:
+    some_traffic(sidecar)
+    draw = random.Random(7)
+    count, batch = 20_000, 50
+    for address in (sidecar.inbound, sidecar.outbound):
+        with Client(address) as client:
+            for _ in range(count // 2 // batch):
+                client.send(b"".join(stranger(draw) for _ in range(batch)))
+                for _ in range(batch):
+                    client.response()
+    text = sidecar.metrics_text()
+    series = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(series) <= 1000
+    assert "stranger" not in text
+
+
+def stranger(draw: random.Random) -> bytes:
+    word = f"stranger{draw.getrandbits(48):x}"
+    method = draw.choice(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "REPORT", "LOCK"])
+    return (
+        f"{method} /{word}?{word} HTTP/1.1\r\nHost: {word}.test\r\nX-Client-Id: {word}\r\n"
+        f"User-Agent: {word}\r\nX-Request-Id: {word}\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def logged(sidecar: Sidecar, needle: str) -> list[dict[str, object]]:
+    return [line for line in sidecar.log_lines() if needle in json.dumps(line)]
+
+
+def test_a_request_is_one_line_of_the_log(sidecar: Sidecar, origin: Origin) -> None:
+    answer = fetch(sidecar.inbound, "/orders?secret=1", "POST")
+    wanted = answer.get("x-request-id") or ""
+    lines = eventually(lambda: logged(sidecar, wanted), what="the access log line")
+    assert len(lines) == 1
+    text = json.dumps(lines[0])
+    assert "create-order" in text
+    assert "POST" in text
+    assert 200 in lines[0].values()
+    trace = (origin.last.get("traceparent") or "").split("-")[1]
+    assert trace in text
+
+
+def test_a_refusal_is_logged_with_its_reason(sidecar: Sidecar, origin: Origin) -> None:
+    answer = fetch(sidecar.outbound, "/", headers={"Host": "nobody"})
+    wanted = answer.get("x-request-id") or ""
+    lines = eventually(lambda: logged(sidecar, wanted), what="the access log line")
+    assert "NR" in lines[0].values()
+    assert 404 in lines[0].values()
+
+
+def test_a_client_that_left_is_logged(sidecar: Sidecar, origin: Origin) -> None:
+    def script(peer: Conversation) -> None:
+        if peer.request() is not None:
+            peer.until_left()
+
+    origin.script = script
+    with Client(sidecar.inbound) as client:
+        client.send(b"GET /left-early HTTP/1.1\r\nHost: a\r\n\r\n")
+        origin.saw(1)
+        client.reset()
+    left = eventually(lambda: logged(sidecar, '"DC"'), what="the access log line")
+    assert 499 in left[-1].values()
+
+
+def test_nothing_a_client_sends_can_forge_a_line(sidecar: Sidecar, origin: Origin) -> None:
+    headers = {"User-Agent": 'x", "code": 1, "y": "\xff', "Host": "a"}
+    answer = fetch(sidecar.inbound, "/%0a%7b%22forged%22:1%7d", headers=headers)
+    wanted = answer.get("x-request-id") or ""
+    eventually(lambda: logged(sidecar, wanted), what="the access log line")
+    whole = sidecar.logged().rpartition("\n")[0]
+    for line in whole.splitlines():
+        assert isinstance(json.loads(line), dict)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz", "/health", "/health/live"])
+def test_probes_answer(sidecar: Sidecar, origin: Origin, path: str) -> None:
+    answer = fetch(sidecar.metrics, path)
+    assert answer.status == 200
+    told = json.dumps(json.loads(answer.body))
+    assert "orders" in told
+    assert "1.2" in told
+
+
+@pytest.mark.parametrize(
+    "path", ["/info", "/config", "/routes", "/clusters", "/breakers", "/rate-limits", "/stats"]
+)
+def test_the_admin_port_tells_its_state(sidecar: Sidecar, origin: Origin, path: str) -> None:
+    assert sidecar.admin_json(path) is not None
+
+
+def test_the_admin_port_hears_no_stranger(sidecar: Sidecar, origin: Origin) -> None:
+    for headers in ({"Host": "evil.test"}, {"Host": "127.0.0.1", "Origin": "http://evil.test"}):
+        assert fetch(sidecar.admin, "/reload", "POST", headers).status == 403
+    assert fetch(sidecar.admin, "/reload", headers={"Host": "127.0.0.1"}).status == 405
