@@ -49,11 +49,27 @@ def test_values_keep_their_bytes(sidecar: Sidecar, origin: Origin) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/", "/a%20b/%C3%A9?x=1&y=%2F", "/a//b/./c", "/?", "/a;b=c?d=[e]|f", "/*", "/a?b?c=%00"],
+    ["/", "/a%20b/%C3%A9?x=1&y=%2f", "/a//b", "/?", "/a;b=c?d=[e]|f", "/*", "/a?b/../c=%00"],
 )
 def test_a_target_is_forwarded_as_it_came(sidecar: Sidecar, origin: Origin, target: str) -> None:
     assert fetch(sidecar.inbound, target).status == 200
     assert origin.last.target == target
+
+
+@pytest.mark.parametrize(
+    ("target", "judged"), [("/a/./b/../c?q", "/a/c?q"), ("/%61%7e", "/a~"), ("/%c3%a9", "/%C3%A9")]
+)
+def test_a_path_is_forwarded_in_the_form_that_was_judged(
+    sidecar: Sidecar, origin: Origin, target: str, judged: str
+) -> None:
+    assert fetch(sidecar.inbound, target).status == 200
+    assert origin.last.target == judged
+
+
+@pytest.mark.parametrize("target", ["/a%00", "/a%2fb", "/a%5Cb", "/a/..;/b", "/%", "/../a"])
+def test_a_path_of_two_meanings_is_refused(sidecar: Sidecar, origin: Origin, target: str) -> None:
+    assert fetch(sidecar.inbound, target).status == 400
+    assert origin.requests == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

@@ -16,7 +16,7 @@ outbound:
     users: {endpoints: [<users>]}
     payments:
       endpoints: [<payments>]
-      hosts: [payments, payments.shop.svc.cluster.local, "*.pay.test"]
+      hosts: [payments, payments.shop.svc.cluster.local]
       listen: <own>
       prefix: /payments
       routes:
