@@ -1,0 +1,122 @@
+"""pydantic's findings as sentences for people: what is wrong, what was found, what is near.
+
+Knows pydantic's error types and the keys of the models; places in the file are not its
+business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from meshproxy.settings import future
+from meshproxy.settings.errors import Path, nearest
+from meshproxy.settings.schema import HOST_PATTERN, NAME_PATTERN, File
+
+_KINDS = {
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "finite_number": "write a finite number",
+    "list_type": "write a list, as in [a, b]",
+    "tuple_type": "write a list, as in [a, b]",
+    "frozen_set_type": "write a list, as in [a, b]",
+    "set_type": "write a list, as in [a, b]",
+    "dict_type": "write a mapping, as in {key: value}",
+    "model_type": "write a mapping, as in {key: value}",
+    "model_attributes_type": "write a mapping, as in {key: value}",
+    "string_too_short": "write at least {min_length} characters",
+    "string_too_long": "write at most {max_length} characters",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "write at least {min_length}",
+    "too_long": "write at most {max_length}",
+}
+_PATTERNS = {
+    NAME_PATTERN: "a name has letters, digits, '.', '_' and '-', at most 63",
+    HOST_PATTERN: "write a host such as payments or payments.shop.svc:8080",
+}
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+def sentence(error: Mapping[str, Any], path: Path, found: Any) -> str:
+    """One of pydantic's errors, about the value `found` under `path` of the tree."""
+    kind = error["type"]
+    if kind == "missing":
+        return "missing: it has no default, write it"
+    if kind == "extra_forbidden":
+        known = keys_at(path[:-1])
+        return future.key(path) or f"unknown key{nearest(str(path[-1]), known)}"
+    yet = future.value(path, found)
+    if yet is not None:
+        return yet
+    return f"{_what(error)}{_found(found)}{_near(error, found)}"
+
+
+def keys_at(path: Path) -> set[str]:
+    """The keys that the models know in the mapping under `path`."""
+    models: list[type[BaseModel]] = [File]
+    for part in path:
+        inner = [
+            deeper
+            for model in models
+            if part in model.model_fields
+            for deeper in _models(model.model_fields[str(part)].annotation)
+        ]
+        # An index of a list or a free key of a mapping leads to the same models.
+        models = inner or models
+    return {name for model in models for name in model.model_fields}
+
+
+def show(found: Any) -> str:
+    """A value of the tree as one writes it, cut short."""
+    if isinstance(found, dict):
+        return "a mapping"
+    if isinstance(found, list | tuple):
+        return "a list"
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    text = repr(found) if isinstance(found, str) else str(found)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _what(error: Mapping[str, Any]) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _KINDS:
+        return _KINDS[kind].format(**context)
+    if kind in ("string_type", "string_sub_type"):
+        number = isinstance(error["input"], int | float) and not isinstance(error["input"], bool)
+        return "write text: put quotes around it" if number else "write text"
+    if kind in ("literal_error", "enum"):
+        return f"write {context['expected'].replace(chr(39), '')}"
+    if kind == "string_pattern_mismatch":
+        pattern = context["pattern"]
+        return _PATTERNS.get(pattern, f"must look like {pattern}")
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _found(found: Any) -> str:
+    return "" if isinstance(found, dict) else f", found {show(found)}"
+
+
+def _near(error: Mapping[str, Any], found: Any) -> str:
+    if error["type"] not in ("literal_error", "enum") or not isinstance(found, str):
+        return ""
+    said = nearest(found, _QUOTED.findall(error["ctx"]["expected"]))
+    return said if "did you mean" in said else ""
