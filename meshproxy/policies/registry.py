@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from meshproxy.policies.circuit_breaker import CircuitBreakerSpec
 from meshproxy.policies.contract import Spec
+from meshproxy.policies.load_balancer import LoadBalancerSpec
+from meshproxy.policies.retries import RetrySpec
 
-REGISTRY: tuple[type[Spec], ...] = ()
+REGISTRY: tuple[type[Spec], ...] = (
+    LoadBalancerSpec,
+    CircuitBreakerSpec,
+    RetrySpec,
+)

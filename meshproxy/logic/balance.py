@@ -1,0 +1,143 @@
+"""Which of several endpoints should get the next request. Draws and `now` are injected.
+
+It knows loads, weights and latencies, not what an endpoint is or whether it may be tried.
+Nothing here looks at every endpoint per pick: the cost is the same for 3 and for 1,000.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from heapq import heapify, heapreplace
+from itertools import accumulate
+from math import exp
+from typing import Protocol
+
+TAU = 10.0
+"""Seconds in which an old latency loses its weight to a newer, lower one (Linkerd)."""
+
+START = 0.03
+"""Seconds that an endpoint is taken to need while its first answer is awaited (Linkerd)."""
+
+PENALTY = 5.0
+"""Seconds that a failure counts as, or else fast errors attract traffic (Linkerd's biaser)."""
+
+BELIEVED = 5.0
+"""Seconds after which a latency that no answer confirmed is doubted; a longer one later."""
+
+
+class Candidate(Protocol):
+    """Whatever has requests in flight, a weight, and a learned latency."""
+
+    load: int
+    weight: int
+    cost: float
+    cost_at: float
+
+
+def crowding(candidate: Candidate, now: float) -> float:  # noqa: ARG001  # a Measure
+    """Requests in flight per unit of weight: what least_request compares."""
+    return candidate.load / candidate.weight
+
+
+def expected_wait(candidate: Candidate, now: float) -> float:
+    """Peak-EWMA: seconds of latency times the requests that would be in flight.
+
+    An endpoint that was never measured, or not for long, is worth one request to find out:
+    so it comes first while it has none in flight. Otherwise one slow answer long ago, when
+    it was lost to every comparison since, would keep it idle for ever.
+    """
+    load = candidate.load
+    cost = candidate.cost
+    age = now - candidate.cost_at
+    if (age > BELIEVED and age > cost) or not cost:
+        if not load:
+            return 0.0
+        cost = max(cost, START)
+    return cost * (1.0 + load / candidate.weight)
+
+
+def observe(candidate: Candidate, seconds: float, now: float) -> None:
+    """Learn from an answer: a peak counts at once, what is better counts bit by bit."""
+    elapsed = now - candidate.cost_at
+    cost = candidate.cost
+    if seconds < cost and elapsed <= max(BELIEVED, cost):
+        keep = exp(-elapsed / TAU)
+        seconds = cost * keep + seconds * (1.0 - keep)
+    candidate.cost = seconds
+    candidate.cost_at = now
+
+
+def penalty(retry_after: float) -> float:
+    """Seconds that a failing answer counts as: PENALTY, or longer where it asked for that."""
+    return retry_after if PENALTY < retry_after <= 300.0 else PENALTY
+
+
+class Draws:
+    """Random choice by weight. Weights are read at the first draw, not before: a reload
+    compiles its rules first and gives endpoints their new weights when it is adopted."""
+
+    __slots__ = ("_candidates", "_even", "_sums")
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._candidates = candidates
+        self._even = False
+        self._sums: list[int] = []
+
+    def one(self, draw: float) -> int:
+        """The index that `draw`, from [0, 1), means."""
+        sums = self._sums or self._weigh()
+        if self._even:
+            return int(draw * len(self._candidates))
+        return bisect_right(sums, draw * sums[-1]) - 1
+
+    def two(self, first: float, second: float) -> tuple[int, int]:
+        """Two different ones of at least two; the second out of what the first left over."""
+        sums = self._sums or self._weigh()
+        if self._even:
+            count = len(self._candidates)
+            one = int(first * count)
+            other = int(second * (count - 1))
+            return one, other + (other >= one)
+        one = bisect_right(sums, first * sums[-1]) - 1
+        below, weight = sums[one], sums[one + 1] - sums[one]
+        point = second * (sums[-1] - weight)
+        return one, bisect_right(sums, point + weight if point >= below else point) - 1
+
+    def _weigh(self) -> list[int]:
+        weights = [candidate.weight for candidate in self._candidates]
+        self._even = len(set(weights)) == 1
+        self._sums = [0, *accumulate(weights)]
+        return self._sums
+
+
+class Turns:
+    """Smooth weighted round robin by earliest deadline, in O(log n) per turn.
+
+    Each has its next turn 1/weight after the last and its first after half of that, so in
+    every round each gets exactly its weight and its turns lie evenly apart. Equal weights
+    are plain round robin. `start` in [0, 1) says who begins, so that many sidecars that
+    start together do not begin with the same endpoint. Weights are read at the first turn.
+    """
+
+    __slots__ = ("_candidates", "_heap", "_start")
+
+    def __init__(self, candidates: Sequence[Candidate], start: float) -> None:
+        self._candidates = candidates
+        self._start = start
+        self._heap: list[tuple[float, int, int, float]] = []  # due, order, index, step
+
+    def take(self) -> int:
+        """The index of whose turn it is; the turn is then used up."""
+        due, order, index, step = (self._heap or self._line_up())[0]
+        heapreplace(self._heap, (due + step, order, index, step))
+        return index
+
+    def _line_up(self) -> list[tuple[float, int, int, float]]:
+        count = len(self._candidates)
+        first = int(self._start * count)
+        for index, candidate in enumerate(self._candidates):
+            step = 1.0 / candidate.weight
+            self._heap.append((0.5 * step, (index - first) % count, index, step))
+        heapify(self._heap)
+        return self._heap

@@ -1,0 +1,171 @@
+"""One endpoint's circuit: may it be tried now, and what did the outcome change.
+
+Closed lets traffic through, open does not, half-open lets a few probes through. Every
+answer is a function of an event, the numbers of the moment and `now`; who counts, who asks
+and what a failure is stand elsewhere. `Rules` is what the operator wrote, `Circuit` what
+traffic left behind: a reload replaces the first and keeps the second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+JITTER = 0.5
+"""Share of an open time that may be added to it by chance (Linkerd's failure accrual)."""
+
+
+class State(Enum):
+    """The words of the trade; the values are those of the metric."""
+
+    CLOSED = 0
+    OPEN = 1
+    HALF_OPEN = 2
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When to open, for how long, and what closes again. Durations are seconds."""
+
+    consecutive_failures: int = 7
+    failure_rate: float = 0.5
+    window: float = 10.0
+    min_requests: int = 20
+    open_for: float = 1.0
+    max_open_for: float = 60.0
+    half_open_requests: int = 1
+    close_after: int = 2
+
+
+class Circuit:
+    """What is known of one endpoint. `until` is the earliest moment for one more attempt.
+
+    So "may it be tried" is one comparison in every state: closed it is 0.0, open it is the
+    end of the open time, half-open it is past while a probe is free, else the moment at
+    which the oldest probe's claim expires.
+    """
+
+    __slots__ = ("claims", "doublings", "since", "spell", "state", "streak", "until", "wins")
+
+    def __init__(self, now: float) -> None:
+        self.state = State.CLOSED
+        self.since = now
+        self.until = 0.0
+        self.streak = 0  # failures in a row
+        self.wins = 0  # successful probes of this half-open time
+        self.claims: list[float] = []  # when each probe that is out began
+        self.doublings = 0
+        self.spell = 0.0  # seconds of the latest open time
+
+
+def claim(circuit: Circuit, rules: Rules, now: float) -> bool:
+    """An attempt departs: claim a probe if one is needed. True: the circuit turned half-open.
+
+    A claim expires after one open time, so a probe whose outcome never comes holds nothing
+    up; whether a late outcome still counts is decided by when its attempt began.
+    """
+    if circuit.state is State.CLOSED or now < circuit.until:
+        return False
+    turned = circuit.state is State.OPEN
+    if turned:
+        _turn(circuit, State.HALF_OPEN, now)
+    live = [began for began in circuit.claims if now < began + circuit.spell]
+    circuit.claims = [*live, now]
+    _watch_claims(circuit, rules)
+    return turned
+
+
+def release(circuit: Circuit, rules: Rules, began: float) -> None:
+    """An attempt that began at `began` ended and taught nothing: its claim is free again."""
+    if circuit.state is State.HALF_OPEN:
+        _hand_back(circuit, rules, began)
+
+
+def win(circuit: Circuit, rules: Rules, began: float, now: float) -> bool:
+    """An attempt succeeded. True: this closed the circuit.
+
+    What began before the latest transition speaks of another time and is ignored.
+    """
+    if began < circuit.since:
+        return False
+    if circuit.state is State.CLOSED:
+        circuit.streak = 0
+        return False
+    if circuit.state is State.OPEN:
+        return False
+    _hand_back(circuit, rules, began)
+    circuit.wins += 1
+    if circuit.wins < rules.close_after:
+        return False
+    _turn(circuit, State.CLOSED, now)
+    return True
+
+
+def lose(circuit: Circuit, rules: Rules, began: float, counts: tuple[int, int]) -> str:
+    """An attempt failed; `counts` are (good, bad) of the window, this one included.
+
+    The answer says why the circuit must open now, and is empty where it need not.
+    """
+    if began < circuit.since or circuit.state is State.OPEN:
+        return ""
+    if circuit.state is State.HALF_OPEN:
+        return "a probe failed"
+    circuit.streak += 1
+    good, bad = counts
+    if circuit.streak >= rules.consecutive_failures:
+        return f"{circuit.streak} failures in a row"
+    if good + bad >= rules.min_requests and bad >= rules.failure_rate * (good + bad):
+        return f"{bad} of {good + bad} requests failed within {rules.window:g}s"
+    return ""
+
+
+def trip(circuit: Circuit, rules: Rules, now: float, draw: float, last: bool = False) -> None:
+    """Open. `draw` is from [0, 1); `last` says that no other endpoint is closed.
+
+    The open time doubles each time, and starts over only after a real close: one that
+    lasted a whole window. The last endpoint is probed every `open_for` instead.
+    """
+    really_closed = circuit.state is State.CLOSED and now - circuit.since >= rules.window
+    if really_closed:
+        circuit.doublings = 0
+    circuit.spell = open_time(rules, 0 if last else circuit.doublings, draw)
+    if not last:
+        circuit.doublings += 1
+    _turn(circuit, State.OPEN, now)
+
+
+def open_time(rules: Rules, doublings: int, draw: float) -> float:
+    """Seconds: `open_for` doubled so often, plus up to half of it, never above the cap.
+
+    At the cap the jitter goes below it, so that many sidecars still don't probe in step.
+    """
+    plain = rules.open_for * 2.0 ** min(doublings, 64)
+    most = min(plain * (1.0 + JITTER), rules.max_open_for)
+    least = min(plain, max(rules.open_for, rules.max_open_for / (1.0 + JITTER)))
+    return least + (most - least) * draw
+
+
+def _turn(circuit: Circuit, state: State, now: float) -> None:
+    circuit.state = state
+    circuit.since = now
+    circuit.streak = circuit.wins = 0
+    circuit.claims = []
+    circuit.until = now + circuit.spell if state is State.OPEN else 0.0
+
+
+def _hand_back(circuit: Circuit, rules: Rules, began: float) -> None:
+    for claimed in reversed(circuit.claims):
+        if claimed <= began:
+            circuit.claims.remove(claimed)
+            break
+    _watch_claims(circuit, rules)
+
+
+def _watch_claims(circuit: Circuit, rules: Rules) -> None:
+    """Close the door while every probe is out, until the oldest claim expires."""
+    out = len(circuit.claims) >= rules.half_open_requests
+    circuit.until = circuit.claims[0] + circuit.spell if out else 0.0
