@@ -101,8 +101,9 @@ def judge_breaker(port: int) -> Judge:
     def judge(output: str) -> str | None:
         if statuses(output) != ["200"] * 20:
             return f"expected 20 times 200, got {statuses(output)}"
-        around = output[output.find(f":{port}") :]
-        return None if f":{port}" in output and "open" in around else "no open breaker"
+        state = re.search(rf':{port}"[^{{}}]*"state": *"(\w+)"', output)
+        found = state[1] if state else "not reported"
+        return None if found == "open" else f"the breaker is {found}"
 
     return judge
 
@@ -123,4 +124,5 @@ def judge_reload(output: str) -> str | None:
 
 def statuses(output: str) -> list[str]:
     """The status codes that `curl -w '%{http_code} '` left in the output."""
-    return re.findall(r"(?<![\w:.\"-])([1-5]\d\d) ", output.partition("HTTP/1.1")[0])
+    run = re.search(r"(?:\b[1-5]\d\d ){2,}", output)
+    return run[0].split() if run else []

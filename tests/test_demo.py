@@ -1,0 +1,147 @@
+"""`make demo` shows what it says, refuses a taken port, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).resolve().parents[1] / "config" / "demo"
+sys.path.insert(0, str(DEMO))
+
+import showcase  # noqa: E402
+import topology  # noqa: E402
+
+
+def free_base() -> int:
+    """The first of fifty ports that nothing listens on, below the ephemeral range."""
+    for _ in range(50):
+        base = random.randrange(20000, 32000, 50)
+        if not any(map(answers, topology.all_ports(topology.mesh(base)))):
+            return base
+    raise RuntimeError("no fifty free ports in a row")
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections there."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def demo(*argv: str) -> list[str]:
+    return [sys.executable, str(DEMO / "demo.py"), *argv]
+
+
+def processes_with(folder: str) -> list[str]:
+    """Command lines of the processes that have something of this folder in theirs."""
+    found = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = cmdline.read_bytes().decode(errors="replace").replace("\0", " ")
+        except OSError:
+            continue
+        if folder in words:
+            found.append(words)
+    return found
+
+
+@pytest.fixture
+def running() -> Iterator[tuple[subprocess.Popen[str], str, int]]:
+    """A demo that has printed its lines, the folder of its files, the first of its ports."""
+    base = free_base()
+    process = subprocess.Popen(
+        demo("--port-base", str(base)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("Ctrl-C"):
+            break
+    match = re.search(r"this run: (\S+)", printed)
+    try:
+        assert match, printed
+        yield process, match[1], base
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.slow
+def test_the_five_lines_answer_what_they_promise() -> None:
+    done = subprocess.run(
+        demo("--check", "--port-base", str(free_base())),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": ok") == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything_cleanly(
+    running: tuple[subprocess.Popen[str], str, int], number: signal.Signals
+) -> None:
+    process, folder, base = running
+    assert processes_with(folder)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert processes_with(folder) == []
+    assert not Path(folder).exists()
+    assert not any(map(answers, topology.all_ports(topology.mesh(base))))
+
+
+def test_aanswers_port_is_named_before_anything_starts() -> None:
+    base = free_base()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", base + 12))
+        holder.listen()
+        done = subprocess.run(
+            demo("--port-base", str(base)), capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert f"port {base + 12} cannot be used" in done.stderr
+    assert "PORT_BASE=" in done.stderr
+
+
+def test_every_variable_of_the_files_is_given_by_the_demo() -> None:
+    nodes = topology.mesh()
+    for node in nodes.values():
+        text = (DEMO / f"{node.service}.yaml").read_text()
+        used = set(re.findall(r"\$\{(\w+)", text))
+        assert used
+        assert used <= set(topology.environment(node, nodes))
+
+
+def test_no_two_sidecars_share_a_port() -> None:
+    ports = topology.all_ports(topology.mesh())
+    assert len(set(ports)) == len(ports) == 25
+
+
+@pytest.mark.parametrize(
+    ("index", "output"),
+    [
+        (0, "200 200 200 200 200 200 200 HTTP/1.1 200 OK\r\n\r\n"),
+        (0, "200 429 HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n\r\n"),
+        (1, '{"paid_by": "payments-1", "attempt": 1}\n' * 12 + "meshproxy_retries_total 0"),
+        (1, '{"paid_by": "payments-1", "attempt": 2}\n' * 11 + "meshproxy_retries_total 1"),
+        (2, "200 " * 19 + "503 " + '{"endpoint": "127.0.0.1:18040", "state": "open"}'),
+        (2, "200 " * 20 + '{"endpoint": "127.0.0.1:18040", "state": "closed", "opened": 1}'),
+        (3, '{"hops": [{"traceparent": null}]}'),
+        (4, "200 200 200 200 200 429 429 429 "),
+    ],
+)
+def test_a_line_that_did_not_show_it_is_told(index: int, output: str) -> None:
+    lines = showcase.lines(topology.mesh(), Path("front.yaml"))
+    assert lines[index].judge(output)
