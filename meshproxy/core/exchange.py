@@ -39,8 +39,9 @@ class Exchange:
         "bytes_out", "client", "complete", "concluded", "deadline", "deferred", "endpoint",
         "expects", "failure", "first_byte", "flags", "held", "host", "idle_due", "keep_alive",
         "length", "lines", "method", "minor", "path", "peer", "plan", "progress", "refusal",
-        "replayable", "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream", "status",
-        "taken", "target", "timer", "trace", "tried", "try_due", "upstream", "waiting", "wake",
+        "replayable", "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
+        "status", "taken", "target", "timer", "trace", "tried", "try_due", "upstream", "waiting",
+        "wake",
     )  # fmt: skip
 
     def __init__(self, client: Any, peer: Peer, plan: Plan, now: float) -> None:

@@ -46,6 +46,7 @@ class Upstream(Protocol):
     def send(self, exchange: Exchange) -> None: ...
     def stream(self, exchange: Exchange, pieces: list[bytes]) -> None: ...
     def drop(self) -> None: ...
+    def discard(self, now: float) -> None: ...
 
 
 class Pool(Protocol):
@@ -210,6 +211,7 @@ class Conductor:
             cluster.series.attempted(str(answer.status) if failed else "success")
         delay = self._retry_delay(exchange, now)
         if delay is not None:
+            exchange.upstream.discard(now)
             self._again(exchange, delay, now)
             return None
         exchange.answered = True
@@ -263,6 +265,8 @@ class Conductor:
         return exchange.replayable and not exchange.replayed and exchange.method in IDEMPOTENT
 
     def _retry_delay(self, exchange: Exchange, now: float) -> float | None:
+        if not exchange.replayable:
+            return None
         for retry in exchange.route.phases.retry:
             delay = retry(exchange, now)
             if delay is not None:

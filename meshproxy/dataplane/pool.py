@@ -1,12 +1,11 @@
 """Connections to endpoints: idle ones, those who wait for one, and the dials under way.
 
 Prefers the connection that was used last, so that the rest can grow old and close before
-their server closes them. One task per dial and none per request.
+their server closes them. Touches no socket: dialling is a callable that it is given.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from meshproxy.core.exchange import Exchange
@@ -27,11 +26,10 @@ RECOVERY = 1.02
 class Pool:
     """One per process; what it keeps per endpoint stands on the endpoint itself."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
+    def __init__(self, dial: Callable[[Upstream, float], None], clock: Callable[[], float]) -> None:
         self.conductor: Conductor = None  # type: ignore[assignment]  # set once, by its maker
-        self._loop = loop
+        self._dial = dial
         self._clock = clock
-        self._dials: set[asyncio.Task[None]] = set()
         self._kept: set[Endpoint] = set()
 
     def take(self, exchange: Exchange, endpoint: Endpoint, now: float) -> Upstream | None:
@@ -45,7 +43,7 @@ class Pool:
                 upstream.close()
         exchange.waiting = True
         endpoint.waiters.append(exchange)
-        self._dial(endpoint, exchange.route.connect_timeout)
+        self._start(endpoint, exchange.route.connect_timeout)
         return None
 
     def forget(self, exchange: Exchange) -> None:
@@ -96,37 +94,23 @@ class Pool:
         while endpoint.idle:
             endpoint.idle.pop().close()
 
-    async def close(self) -> None:
-        """Close idle connections and end dials; for the end of the process."""
+    def close(self) -> None:
+        """Close idle connections; for the end of the process."""
         for endpoint in tuple(self._kept):
             self.retire(endpoint)
-        for task in tuple(self._dials):
-            task.cancel()
-        await asyncio.gather(*self._dials, return_exceptions=True)
 
     # ---- dialling
 
-    def _dial(self, endpoint: Endpoint, timeout: float) -> None:
+    def _start(self, endpoint: Endpoint, seconds: float) -> None:
         endpoint.dials += 1
-        task = self._loop.create_task(self._connect(endpoint, timeout))
-        self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
+        self._dial(Upstream(endpoint, self, self.conductor, self._clock), seconds)
 
-    async def _connect(self, endpoint: Endpoint, seconds: float) -> None:
-        upstream = Upstream(endpoint, self, self.conductor, self._clock)
-        failure: Failure | None = None
-        try:
-            async with asyncio.timeout(seconds or None):
-                await self._loop.create_connection(lambda: upstream, endpoint.host, endpoint.port)
-        except TimeoutError:
-            failure = Failure.CONNECT_TIMEOUT
-        except OSError:
+    def dialled(self, upstream: Upstream, failure: Failure | None) -> None:
+        """A dial has ended: with a connection, or with the reason why there is none."""
+        endpoint = upstream.endpoint
+        endpoint.dials -= 1
+        if failure is None and upstream.is_closing():
             failure = Failure.CONNECT
-        else:
-            if upstream.is_closing():
-                failure = Failure.CONNECT
-        finally:
-            endpoint.dials -= 1
         if failure is None:
             self.give(upstream, self._clock())
         else:

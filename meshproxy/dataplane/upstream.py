@@ -196,7 +196,6 @@ class Upstream(asyncio.Protocol):
         if not self._relaying:
             verdict = self._conductor.answered(exchange, answer, now)
             if verdict is None:
-                self._discard(now)
                 return
             self._relaying = True
             head, self._chunked = verdict
@@ -235,14 +234,6 @@ class Upstream(asyncio.Protocol):
             exchange.client.relay([answers.LAST_CHUNK], 0)
         self._part(exchange, now)
         self._conductor.finished(exchange, now)
-
-    def _discard(self, now: float) -> None:
-        """Another attempt replaced this answer; keep the connection only if it is all here."""
-        exchange, self._exchange = self._exchange, None
-        if self._done and exchange is not None:
-            self._part(exchange, now)
-        else:
-            self._transport.abort()
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Back to the pool, if request and answer both ended where they said they would."""
@@ -300,6 +291,14 @@ class Upstream(asyncio.Protocol):
         """The exchange is over for us; whatever still comes is of no use."""
         self._exchange = None
         self._transport.abort()
+
+    def discard(self, now: float) -> None:
+        """Another attempt replaces this answer; keep the connection only if it is all here."""
+        exchange, self._exchange = self._exchange, None
+        if self._done and exchange is not None:
+            self._part(exchange, now)
+        else:
+            self._transport.abort()
 
     def hold(self) -> None:
         flow.hold(self._transport)
