@@ -16,7 +16,17 @@ from meshproxy.settings.addresses import Address
 from meshproxy.settings.errors import Path, Problem
 from meshproxy.settings.inherit import Inherited
 from meshproxy.settings.load import Document
-from meshproxy.settings.schema import File, InboundRoute, OutboundRoute, Timeouts
+from meshproxy.settings.schema import OFF, File, InboundRoute, OutboundRoute, Timeouts
+
+APP = "app"
+"""The name of the cluster that is the application itself."""
+
+HOP_FIELDS = frozenset(
+    {"host", "connection", "content-length", "expect", "http2-settings", "keep-alive",
+     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+     "via"}
+)  # fmt: skip
+"""Request fields that this hop reads and writes itself (RFC 9110 section 7.6.1, and framing)."""
 
 Finding = tuple[Path, str]
 Check = Callable[["Context"], Iterator[Finding]]
@@ -274,6 +284,28 @@ def _dotted(path: Path) -> str:
     return ".".join(str(part) for part in path)
 
 
+def names_are_free(context: Context) -> Iterator[Finding]:
+    if context.file.outbound is not None and APP in context.file.outbound.services:
+        name = "another name, with hosts: [app]"
+        yield ("outbound", "services", APP), f"{APP!r} is what your own app is called: write {name}"
+
+
+def balancer_is_on(context: Context) -> Iterator[Finding]:
+    for place, model in _places(context.file):
+        path = (*place, "load_balancer")
+        if getattr(model, "load_balancer", None) == OFF and context.says(path):
+            yield path, "cannot be off: somebody has to pick; write round_robin for the plainest"
+
+
+def matchable_headers(context: Context) -> Iterator[Finding]:
+    for path, routes in _route_lists(context.file):
+        for index, route in enumerate(routes):
+            for name in route.match.headers:
+                if name in HOP_FIELDS or name.startswith(("x-forwarded-", "x-meshproxy-")):
+                    at = (*path, index, "match", "headers")
+                    yield at, f"{name!r} is rewritten at this hop and cannot be matched"
+
+
 CHECKS: tuple[Check, ...] = (
     something_to_do,
     reachable_routes,
@@ -288,4 +320,7 @@ CHECKS: tuple[Check, ...] = (
     hops_have_peers,
     no_tunnels,
     distinct_limits,
+    names_are_free,
+    balancer_is_on,
+    matchable_headers,
 )

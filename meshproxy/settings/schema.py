@@ -28,6 +28,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from meshproxy.core.classify import CONDITIONS, DEFAULT_FAILURES, STATUS_WORDS, read_word
 from meshproxy.core.fields import Duration, Percent, Size, Timeout
 from meshproxy.policies.contract import Spec
 from meshproxy.policies.registry import REGISTRY
@@ -39,7 +40,6 @@ TOP_LEVEL = frozenset({"tracing"})
 """Policies that stand at the top of the file and nowhere else."""
 
 RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__"})
-FAILURE_PATTERN = r"^([45]xx|[45][0-9][0-9]|connect-failure|reset|timeout|bad-response)$"
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 HOST_PATTERN = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?(:[0-9]{1,5})?$"
 
@@ -62,15 +62,12 @@ class _OrText:
         return {"anyOf": [self._text, handler(core_schema)]}
 
 
-def _read_failure(value: Any) -> Any:
-    text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(FAILURE_PATTERN, text):
-        raise PydanticCustomError(
-            "failure",
-            "write 5xx, 4xx, a status from 400 to 599, connect-failure, reset, timeout"
-            " or bad-response",
-        )
-    return text
+def _read_failure(value: Any) -> str:
+    try:
+        return read_word(value)
+    except ValueError as error:
+        message = str(error).partition(", got")[0]
+        raise PydanticCustomError("failure", "{message}", {"message": message}) from None
 
 
 def _read_network(value: Any) -> IPv4Network | IPv6Network:
@@ -102,7 +99,8 @@ Failure = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": FAILURE_PATTERN, "examples": ["5xx", "reset"]},
+                {"enum": [*CONDITIONS, *STATUS_WORDS]},
+                {"type": "string", "pattern": "^[45][0-9][0-9]$"},
                 {"type": "integer", "minimum": 400, "maximum": 599},
             ]
         }
@@ -133,7 +131,7 @@ class Timeouts(Strict):
         default=300.0, description="With nothing moving in either direction."
     )
     failures: list[Failure] = Field(
-        default=["5xx", "connect-failure", "reset", "timeout", "bad-response"],
+        default=list(DEFAULT_FAILURES),
         description="What counts as a failure, for breaker, retry and metrics alike.",
     )
 

@@ -1,0 +1,237 @@
+"""Settings to a snapshot that the data plane can serve: listeners, tables, routes, policies.
+
+    compiled = compile_snapshot(settings, ledger.open(), tools, now, generation)
+
+Pure: it opens nothing and changes nothing that a running snapshot uses. State comes from the
+draft, so `check`, start and reload all run this code. Whoever swaps the snapshot in calls
+`compiled.adopt()` right after, because an endpoint's weight lives in the endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.ledger import Draft
+from meshproxy.core.route import (
+    Cluster,
+    ClusterSeries,
+    Endpoint,
+    Limits,
+    Plan,
+    Route,
+    RouteSeries,
+    RouteTable,
+    Snapshot,
+)
+from meshproxy.policies.contract import Random, fields_read
+from meshproxy.settings.addresses import Address
+from meshproxy.settings.chains import Chain, Step
+from meshproxy.settings.matches import Match
+from meshproxy.settings.meaning import APP
+from meshproxy.settings.routes import Routes
+from meshproxy.settings.schema import Inbound, InboundRoute, Outbound, OutboundRoute, Service, Trust
+from meshproxy.settings.tables import OutboundTable, ServiceTable
+from meshproxy.settings.validate import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What compiling needs from the rooms that settings may not import.
+
+    `series(direction, route, upstream)` and `cluster_series(upstream)` give the hot side of
+    telemetry, found again after a reload. `kinds(reads, replaces)` is the head reader's table
+    of request fields. `record` writes the access log; `tell(event, **fields)` the log.
+    """
+
+    series: Callable[[str, str, str], RouteSeries]
+    cluster_series: Callable[[str], ClusterSeries]
+    kinds: Callable[[Iterable[bytes], Iterable[bytes]], Mapping[bytes, int]]
+    record: Callable[[Exchange, float], None]
+    random: Random
+    tell: Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A snapshot, and the weights that its endpoints get when it is swapped in."""
+
+    snapshot: Snapshot
+    weights: tuple[tuple[Endpoint, int], ...]
+
+    def adopt(self) -> None:
+        """Give the endpoints their weights; right after the swap and before the next pick."""
+        for endpoint, weight in self.weights:
+            endpoint.weight = weight
+
+
+def compile_snapshot(
+    settings: Settings, draft: Draft, tools: Tools, now: float, generation: int
+) -> Compiled:
+    """Build everything the file says. `now` is monotonic seconds, for state that is new.
+
+    Raises nothing for a valid file: what could be wrong was found by `validate`.
+    """
+    return _Compiler(settings, draft, tools, now).run(generation)
+
+
+class _Compiler:
+    """One run: collects plans and clusters while it walks the file."""
+
+    __slots__ = ("_clusters", "_draft", "_plans", "_routes", "_settings", "_tools", "_weights")
+
+    def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
+        self._settings = settings
+        self._draft = draft
+        self._tools = tools
+        self._routes = Routes(settings, draft, tools, now)
+        self._plans: dict[str, Plan] = {}
+        self._clusters: list[Cluster] = []
+        self._weights: list[tuple[Endpoint, int]] = []
+
+    def run(self, generation: int) -> Compiled:
+        file = self._settings.file
+        if file.inbound is not None:
+            self._inbound(file.inbound)
+        if file.outbound is not None:
+            self._outbound(file.outbound)
+        snapshot = Snapshot(
+            generation=generation,
+            digest=self._settings.digest,
+            plans=self._plans,
+            clusters=tuple(self._clusters),
+            source=self._settings.effective(),
+        )
+        return Compiled(snapshot, tuple(self._weights))
+
+    def _inbound(self, inbound: Inbound) -> None:
+        cluster = self._cluster(APP, [(inbound.app, 1)])
+        unmatched = self._routes.unmatched("inbound", ("inbound",))
+        chain = Chain("inbound", (Step(("inbound",), "inbound", inbound),))
+        made = self._service(cluster, chain, inbound.routes)
+        self._plan("inbound", inbound.listen, made.table(), unmatched, [made])
+
+    def _outbound(self, outbound: Outbound) -> None:
+        unmatched = self._routes.unmatched("outbound", ("outbound",))
+        services = {
+            name: self._outbound_service(outbound, name, service)
+            for name, service in outbound.services.items()
+        }
+        table = _outbound_table(outbound, services, unmatched)
+        self._plan("outbound", outbound.listen, table, unmatched, list(services.values()))
+        for name, service in outbound.services.items():
+            if service.listen is not None:
+                made = services[name]
+                key = f"outbound.services.{name}"
+                self._plan(key, service.listen, made.table(), unmatched, [made])
+
+    def _outbound_service(self, outbound: Outbound, name: str, service: Service) -> _Made:
+        targets = [(endpoint.address, endpoint.weight) for endpoint in service.endpoints]
+        cluster = self._cluster(name, targets)
+        steps = (
+            # Said in the defaults, a rule is each service's own: so the name of the service.
+            Step(("outbound", "defaults"), f"outbound.defaults.{name}", outbound.defaults),
+            Step(("outbound", "services", name), f"outbound.services.{name}", service),
+        )
+        return self._service(cluster, Chain("outbound", steps), service.routes)
+
+    def _service(
+        self,
+        cluster: Cluster,
+        chain: Chain,
+        routes: Sequence[InboundRoute | OutboundRoute],
+    ) -> _Made:
+        default = self._routes.route(chain, cluster, "default")
+        made = tuple(
+            self._routes.route(chain.inner(index, route), cluster, route.label())
+            for index, route in enumerate(routes)
+        )
+        return _Made(default, made, tuple(route.match for route in routes))
+
+    def _cluster(self, name: str, targets: list[tuple[Address, int]]) -> Cluster:
+        endpoints = tuple(self._endpoint(name, address) for address, _ in targets)
+        self._weights += zip(endpoints, (weight for _, weight in targets), strict=True)
+        cluster = Cluster(name, endpoints, self._tools.cluster_series(name))
+        self._clusters.append(cluster)
+        return cluster
+
+    def _endpoint(self, cluster: str, address: Address) -> Endpoint:
+        return self._draft.state(
+            ("endpoint", cluster, str(address)),
+            lambda: Endpoint(str(address), address.host, address.port),
+        )
+
+    def _plan(
+        self, key: str, listen: Address, table: RouteTable, unmatched: Route, made: list[_Made]
+    ) -> None:
+        direction = key.partition(".")[0]
+        routes = [unmatched, *(route for one in made for route in (one.default, *one.routes))]
+        reads, replaces = fields_read(self._routes.policies(routes))
+        matched = {name for one in made for name in one.header_names()}
+        self._plans[key] = Plan(
+            key=key,
+            direction=direction,
+            host=listen.host,
+            port=listen.port,
+            table=table,
+            unmatched=unmatched,
+            kinds=self._tools.kinds({*reads, *matched} - set(replaces), replaces),
+            limits=Limits(**self._settings.file.limits.model_dump()),
+            trusts=_trusts(self._settings.file.trust, direction),
+            record=self._tools.record,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The compiled routes of one service."""
+
+    default: Route
+    routes: tuple[Route, ...]
+    matches: tuple[Match, ...]
+
+    def table(self, strip: int = 0) -> ServiceTable:
+        """Its table, for requests from whose target `strip` bytes are to be cut."""
+        default, routes = self.default, self.routes
+        if strip:
+            default = replace(default, strip=strip)
+            routes = tuple(replace(route, strip=strip) for route in routes)
+        return ServiceTable([match.rule() for match in self.matches], routes, default)
+
+    def header_names(self) -> Iterable[bytes]:
+        """The request fields by which these routes are told apart."""
+        return (name.encode() for match in self.matches for name in match.headers)
+
+
+def _outbound_table(
+    outbound: Outbound, services: Mapping[str, _Made], unmatched: Route
+) -> OutboundTable:
+    hosts: dict[bytes, ServiceTable] = {}
+    prefixes: dict[bytes, ServiceTable] = {}
+    for name, service in outbound.services.items():
+        table = services[name].table()
+        for host in service.hosts or [name.lower()]:
+            # As the head reader gives it: without the default port.
+            hosts[host.removesuffix(":80").encode()] = table
+        if service.prefix is not None:
+            prefixes[service.prefix.encode()] = services[name].table(len(service.prefix))
+    return OutboundTable(hosts, prefixes, unmatched)
+
+
+def _trusts(trust: Trust, direction: str) -> Callable[[str], bool]:
+    """Who may speak for others. The app behind `outbound` is this machine's own."""
+    networks = tuple(trust.forwarded_from)
+    own = direction == "outbound"
+
+    def trusts(address: str) -> bool:
+        try:
+            peer = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False  # a Unix socket or nothing at all has no address to believe
+        # A dual-stack listener names IPv4 peers as ::ffff:10.0.0.1.
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return (own and peer.is_loopback) or any(peer in network for network in networks)
+
+    return trusts

@@ -1,0 +1,144 @@
+"""One route with its policies built, in the order of the registry.
+
+Makes the Scope that a policy is built in and gathers what the policies do. Which requests
+come to a route is the tables' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from meshproxy.core.classify import Classifier
+from meshproxy.core.ledger import Draft
+from meshproxy.core.route import Allowed, Cluster, Route
+from meshproxy.policies.contract import Scope, Spec, gather
+from meshproxy.policies.registry import REGISTRY
+from meshproxy.settings.chains import Chain
+from meshproxy.settings.errors import Path, spell
+from meshproxy.settings.schema import TOP_LEVEL, policy
+from meshproxy.settings.tables import NoService
+from meshproxy.settings.validate import Settings, redact
+
+if TYPE_CHECKING:
+    from meshproxy.core.exchange import Exchange
+    from meshproxy.settings.compile import Tools
+
+UNMATCHED = "__unmatched__"
+
+
+class Routes:
+    """Makes routes, and remembers which policies each of them has."""
+
+    __slots__ = ("_draft", "_now", "_policies", "_settings", "_tools")
+
+    def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
+        self._settings = settings
+        self._draft = draft
+        self._tools = tools
+        self._now = now
+        self._policies: dict[Route, list[object]] = {}
+
+    def policies(self, routes: Iterable[Route]) -> list[object]:
+        """The policies of all these routes."""
+        return [policy for route in routes for policy in self._policies[route]]
+
+    def route(self, chain: Chain, cluster: Cluster, label: str) -> Route:
+        """The route at the inner end of `chain`, leading to `cluster`."""
+        place = chain.innermost.place
+        classifier = Classifier(place.failures)
+        built = [
+            made
+            for spec in REGISTRY
+            if (made := self._build(spec, chain, cluster, label, classifier)) is not None
+        ]
+        retry: Any = getattr(place, "retry", None)
+        route = Route(
+            name=label,
+            direction=chain.direction,
+            cluster=cluster,
+            phases=gather(built),
+            pick=next(one.pick for one in built if hasattr(one, "pick")),
+            classifier=classifier,
+            series=self._tools.series(chain.direction, label, cluster.name),
+            timeout=place.timeout,
+            per_try_timeout=getattr(retry, "per_try_timeout", None) or 0.0,
+            connect_timeout=place.connect_timeout,
+            idle_timeout=place.idle_timeout,
+            rule=self._rule(chain.innermost.path),
+            about=self._about(chain),
+        )
+        self._policies[route] = built
+        return route
+
+    def unmatched(self, direction: str, path: Path) -> Route:
+        """The route of what belongs to no service: traced and counted, and always refused."""
+        cluster = Cluster(UNMATCHED, (), self._tools.cluster_series(UNMATCHED))
+        classifier = Classifier()
+        scope = self._scope(Chain(direction, ()), cluster, UNMATCHED, classifier)
+        built: list[object] = []
+        for spec in REGISTRY:
+            value = policy(self._settings.file, spec) if spec.key in TOP_LEVEL else None
+            made = _built(value, scope(spec.key, (spec.key,)))
+            built += [made] if made is not None else []
+        route = Route(
+            name=UNMATCHED,
+            direction=direction,
+            cluster=None,
+            phases=gather([*built, NoService(self._rule(path))]),
+            pick=_nowhere,
+            classifier=classifier,
+            series=self._tools.series(direction, UNMATCHED, UNMATCHED),
+            rule=self._rule(path),
+        )
+        self._policies[route] = built
+        return route
+
+    def _build(
+        self, spec: type[Spec], chain: Chain, cluster: Cluster, label: str, classifier: Classifier
+    ) -> object | None:
+        scope = self._scope(chain, cluster, label, classifier)
+        if spec.adds_up:
+            each = [(item, scope(step.owner, path)) for step, path, item in chain.items(spec)]
+            return spec.build_all(each) if each else None
+        if spec.key in TOP_LEVEL:
+            return _built(policy(self._settings.file, spec), scope(spec.key, (spec.key,)))
+        step, path = chain.speaker(spec.key, self._settings)
+        return _built(policy(chain.innermost.place, spec), scope(step.owner, path))
+
+    def _scope(
+        self, chain: Chain, cluster: Cluster, label: str, classifier: Classifier
+    ) -> Callable[[str, Path], Scope]:
+        def scope(owner: str, path: Path) -> Scope:
+            return Scope(
+                direction=chain.direction,
+                route=label,
+                owner=owner,
+                rule=self._rule(path),
+                cluster=cluster,
+                classifier=classifier,
+                now=self._now,
+                random=self._tools.random,
+                draft=self._draft,
+                tell=self._tools.tell,
+            )
+
+        return scope
+
+    def _rule(self, path: Path) -> str:
+        """The place of a rule for people: its path, and file and line where it has one."""
+        return f"{spell(path)} ({self._settings.document.rule(path)})"
+
+    def _about(self, chain: Chain) -> dict[str, Any]:
+        """What the admin port shows of a route: everything that is in force there."""
+        shown = chain.innermost.place.model_dump(mode="json", exclude={"routes"})
+        about: dict[str, Any] = redact(shown, self._settings.document.secrets)
+        return about
+
+
+def _built(value: Spec | None, scope: Scope) -> object | None:
+    return None if value is None else value.build(scope)
+
+
+def _nowhere(exchange: Exchange, allowed: Allowed, now: float) -> None:  # a Pick
+    """The pick of a route that leads to no endpoint."""

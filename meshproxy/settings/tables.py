@@ -1,0 +1,93 @@
+"""Which route a request takes: by the service's own rules, and before that by host or prefix.
+
+Tables are made once per generation of the config and asked once per request. What refuses a
+request that belongs to no service stands here too; how rules match is `logic.match`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from meshproxy.core.route import Route
+from meshproxy.core.verdict import Refusal
+from meshproxy.logic.match import RouteIndex, Rule
+
+if TYPE_CHECKING:
+    from meshproxy.core.exchange import Exchange
+
+
+class ServiceTable:
+    """The routes of one service or of the app: the first that matches, else the default."""
+
+    __slots__ = ("_default", "_index", "_routes")
+
+    def __init__(self, rules: Sequence[Rule], routes: Sequence[Route], default: Route) -> None:
+        self._index = RouteIndex(rules) if rules else None
+        self._routes = routes
+        self._default = default
+
+    def match(self, exchange: Exchange) -> Route:
+        return self.find(exchange, exchange.path)
+
+    def find(self, exchange: Exchange, path: bytes) -> Route:
+        """The route of a request as if it had asked for `path`."""
+        if self._index is None:
+            return self._default
+        found = self._index.find(exchange.method, path, exchange.header)
+        return self._default if found is None else self._routes[found]
+
+
+class OutboundTable:
+    """Services by the host of the request, else by the longest prefix of its path."""
+
+    __slots__ = ("_deepest", "_hosts", "_prefixes", "_unmatched")
+
+    def __init__(
+        self,
+        hosts: Mapping[bytes, ServiceTable],
+        prefixes: Mapping[bytes, ServiceTable],
+        unmatched: Route,
+    ) -> None:
+        self._hosts = hosts
+        self._prefixes = prefixes
+        self._deepest = max((prefix.count(b"/") for prefix in prefixes), default=0)
+        self._unmatched = unmatched
+
+    def match(self, exchange: Exchange) -> Route:
+        host = exchange.host
+        table = self._hosts.get(host) or self._hosts.get(_bare(host))
+        if table is not None:
+            return table.find(exchange, exchange.path)
+        return self._by_prefix(exchange)
+
+    def _by_prefix(self, exchange: Exchange) -> Route:
+        path = exchange.path
+        if self._deepest and path.startswith(b"/"):
+            segments = path.split(b"/", self._deepest + 1)
+            for end in range(min(len(segments), self._deepest + 1), 1, -1):
+                prefix = b"/".join(segments[:end])
+                table = self._prefixes.get(prefix)
+                if table is not None:
+                    return table.find(exchange, path[len(prefix) :] or b"/")
+        return self._unmatched
+
+
+def _bare(host: bytes) -> bytes:
+    """A host without its port and without the dot that ends a full name."""
+    if host.startswith(b"["):
+        return host.partition(b"]")[0] + b"]"
+    return host.partition(b":")[0].removesuffix(b".")
+
+
+class NoService:
+    """The only policy of requests that belong to no service: refuse, and say what was asked."""
+
+    __slots__ = ("_rule",)
+
+    def __init__(self, rule: str) -> None:
+        self._rule = rule
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal:  # noqa: ARG002  # a phase
+        host = exchange.host[:100].decode("ascii", "backslashreplace")
+        return Refusal(404, "NR", f"no service for host {host!r}", self._rule)
