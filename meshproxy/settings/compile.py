@@ -30,11 +30,11 @@ from meshproxy.policies.contract import Random, fields_read
 from meshproxy.settings.addresses import Address
 from meshproxy.settings.chains import Chain, Step
 from meshproxy.settings.matches import Match
-from meshproxy.settings.meaning import APP
 from meshproxy.settings.routes import Routes
 from meshproxy.settings.schema import Inbound, InboundRoute, Outbound, OutboundRoute, Service, Trust
 from meshproxy.settings.tables import OutboundTable, ServiceTable
 from meshproxy.settings.validate import Settings
+from meshproxy.settings.views import APP
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,117 +7,35 @@ together is `settings.meaning`'s, and text with line numbers is `settings.valida
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
-    GetJsonSchemaHandler,
-    PlainSerializer,
-    PlainValidator,
-    StringConstraints,
     Tag,
-    WithJsonSchema,
     create_model,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
 
-from meshproxy.core.classify import CONDITIONS, DEFAULT_FAILURES, STATUS_WORDS, read_word
+from meshproxy.core.classify import DEFAULT_FAILURES
 from meshproxy.core.fields import Duration, Percent, Size, Timeout
 from meshproxy.policies.contract import Spec
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.addresses import ADDRESS_PATTERN, Address, App, Listen, Upstream
 from meshproxy.settings.matches import MATCH_PATTERN, Match
+from meshproxy.settings.words import Failure, Host, Label, Name, Network, OrText, Prefix
 
 OFF: Literal["off"] = "off"
 TOP_LEVEL = frozenset({"tracing"})
 """Policies that stand at the top of the file and nowhere else."""
-
-RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__"})
-NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
-HOST_PATTERN = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?(:[0-9]{1,5})?$"
 
 
 class Strict(BaseModel):
     """Nothing unknown goes in, nothing changes after."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _OrText:
-    """Tells the JSON Schema that a mapping may also be written as text in a short form."""
-
-    def __init__(self, pattern: str, example: str) -> None:
-        self._text = {"type": "string", "pattern": pattern, "examples": [example]}
-
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"anyOf": [self._text, handler(core_schema)]}
-
-
-def _read_failure(value: Any) -> str:
-    try:
-        return read_word(value)
-    except ValueError as error:
-        message = str(error).partition(", got")[0]
-        raise PydanticCustomError("failure", "{message}", {"message": message}) from None
-
-
-def _read_network(value: Any) -> IPv4Network | IPv6Network:
-    try:
-        if not isinstance(value, str):
-            raise ValueError
-        return ip_network(value)
-    except ValueError as error:
-        hint = "host bits set" if "host bits" in str(error) else "no network"
-        message = f"{hint}: write addresses as in 10.0.0.0/8 or fd00::/8"
-        raise PydanticCustomError("network", "{message}", {"message": message}) from None
-
-
-_WORD = re.compile(r"[\x20-\x7e]{1,100}")
-
-
-def _read_label(value: Any) -> Any:
-    if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise PydanticCustomError("label", "write a name of 1 to 100 printable ASCII characters")
-    if value in RESERVED_LABELS:
-        message = f"{value!r} is a label that meshproxy gives itself: choose another name"
-        raise PydanticCustomError("label", "{message}", {"message": message})
-    return value
-
-
-Failure = Annotated[
-    str,
-    BeforeValidator(_read_failure),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": [*CONDITIONS, *STATUS_WORDS]},
-                {"type": "string", "pattern": "^[45][0-9][0-9]$"},
-                {"type": "integer", "minimum": 400, "maximum": 599},
-            ]
-        }
-    ),
-]
-Network = Annotated[
-    IPv4Network | IPv6Network,
-    PlainValidator(_read_network),
-    PlainSerializer(str, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]}),
-]
-Label = Annotated[
-    str, BeforeValidator(_read_label), StringConstraints(min_length=1, max_length=100)
-]
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Host = Annotated[str, StringConstraints(pattern=HOST_PATTERN, to_lower=True, max_length=260)]
-MatchField = Annotated[Match, _OrText(MATCH_PATTERN, "POST /orders")]
 
 
 class Timeouts(Strict):
@@ -184,6 +102,9 @@ else:
     )
 
 
+MatchField = Annotated[Match, OrText(MATCH_PATTERN, "POST /orders")]
+
+
 class _Matched(Strict):
     name: Label | None = Field(
         default=None, description="Its label in metrics; else the match itself."
@@ -225,15 +146,7 @@ class Endpoint(Strict):
         return {"address": value} if isinstance(value, str) else value
 
 
-EndpointField = Annotated[Endpoint, _OrText(ADDRESS_PATTERN, "10.0.3.11:8080")]
-
-
-def _read_prefix(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
-        raise PydanticCustomError(
-            "prefix", "write a path such as /payments, without a slash at its end"
-        )
-    return value
+EndpointField = Annotated[Endpoint, OrText(ADDRESS_PATTERN, "10.0.3.11:8080")]
 
 
 class Service(OutboundPlace):
@@ -245,7 +158,7 @@ class Service(OutboundPlace):
         description="Host fields that mean it; default: the service's name.",
     )
     listen: Listen | None = Field(default=None, description="A port of its own.")
-    prefix: Annotated[str, BeforeValidator(_read_prefix)] | None = Field(
+    prefix: Prefix | None = Field(
         default=None, description="A path that means it, and is stripped."
     )
     endpoints: list[EndpointField] = Field(min_length=1, description="Its servers.")

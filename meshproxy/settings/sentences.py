@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from meshproxy.settings import future
 from meshproxy.settings.errors import Path, nearest
-from meshproxy.settings.schema import HOST_PATTERN, NAME_PATTERN, File
+from meshproxy.settings.schema import File
+from meshproxy.settings.words import HOST_PATTERN, NAME_PATTERN
 
 _KINDS = {
     "bool_type": "write true or false",

@@ -1,0 +1,115 @@
+"""Whether what the file wires together can work: hosts, prefixes, addresses and loops.
+
+Checks of a valid model, in the manner of `settings.meaning`, which runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproxy.settings.addresses import Address
+from meshproxy.settings.errors import Path
+from meshproxy.settings.views import APP, Check, Context, Finding, dotted
+
+
+def distinct_hosts(context: Context) -> Iterator[Finding]:
+    if context.file.outbound is None:
+        return
+    first: dict[str, str] = {}
+    for name, service in context.file.outbound.services.items():
+        place: Path = ("outbound", "services", name)
+        for index, host in enumerate(service.hosts or [name.lower()]):
+            owner = first.setdefault(host, name)
+            path = (*place, "hosts", index) if service.hosts else place
+            if owner != name:
+                yield path, f"host {host!r} is already a host of service {owner!r}"
+            elif host in (service.hosts or [])[:index]:
+                yield path, f"host {host!r} is written twice"
+
+
+def distinct_prefixes(context: Context) -> Iterator[Finding]:
+    if context.file.outbound is None:
+        return
+    first: dict[str, str] = {}
+    for name, service in context.file.outbound.services.items():
+        if service.prefix is not None:
+            owner = first.setdefault(service.prefix, name)
+            if owner != name:
+                yield (
+                    ("outbound", "services", name, "prefix"),
+                    f"prefix {service.prefix!r} is already the prefix of service {owner!r}",
+                )
+
+
+def distinct_endpoints(context: Context) -> Iterator[Finding]:
+    if context.file.outbound is None:
+        return
+    for name, service in context.file.outbound.services.items():
+        seen: set[Address] = set()
+        for index, endpoint in enumerate(service.endpoints):
+            if endpoint.address in seen:
+                path = ("outbound", "services", name, "endpoints", index)
+                yield path, f"endpoint {endpoint.address} is written twice: use weight"
+            seen.add(endpoint.address)
+
+
+def distinct_listeners(context: Context) -> Iterator[Finding]:
+    by_port: dict[int, list[tuple[Path, Address]]] = {}
+    for path, address in context.listeners:
+        for other, taken in by_port.setdefault(address.port, []):
+            if address.clashes(taken):
+                # Told at the one that the file says; a default cannot be edited.
+                at, against = (path, other) if context.says(path) else (other, path)
+                where = f"{dotted(against)} ({context.line(against)})"
+                yield at, f"{address} is already the address of {where}"
+                break
+        by_port[address.port].append((path, address))
+
+
+def no_loops(context: Context) -> Iterator[Finding]:
+    if context.file.inbound is not None:
+        yield from _loop(context, ("inbound", "app"), context.file.inbound.app, "")
+    if context.file.outbound is None:
+        return
+    for name, service in context.file.outbound.services.items():
+        for index, endpoint in enumerate(service.endpoints):
+            path: Path = ("outbound", "services", name, "endpoints", index)
+            # A call to one's own inbound ends at the app: a detour, no loop.
+            yield from _loop(context, path, endpoint.address, "inbound")
+
+
+def _loop(context: Context, path: Path, target: Address, allowed: str) -> Iterator[Finding]:
+    for listener, address in context.listeners:
+        if listener[0] != allowed and target.reaches(address):
+            yield path, f"a loop: {target} is this sidecar's own {dotted(listener)}"
+            return
+
+
+def names_are_free(context: Context) -> Iterator[Finding]:
+    if context.file.outbound is not None and APP in context.file.outbound.services:
+        name = "another name, with hosts: [app]"
+        yield ("outbound", "services", APP), f"{APP!r} is what your own app is called: write {name}"
+
+
+def admin_is_local(context: Context) -> Iterator[Finding]:
+    listen = context.file.admin.listen
+    if not listen.is_loopback():
+        local = f"the admin port is for this machine only: write 127.0.0.1:{listen.port}"
+        yield ("admin", "listen"), f"{local}, found {str(listen)!r}"
+
+
+def hops_have_peers(context: Context) -> Iterator[Finding]:
+    if context.says(("trust", "hops")) and not context.file.trust.forwarded_from:
+        yield ("trust", "hops"), "counts nothing without forwarded_from: say which peers to believe"
+
+
+CHECKS: tuple[Check, ...] = (
+    distinct_hosts,
+    distinct_prefixes,
+    distinct_endpoints,
+    distinct_listeners,
+    no_loops,
+    names_are_free,
+    admin_is_local,
+    hops_have_peers,
+)

@@ -1,0 +1,111 @@
+"""Words and short forms of the file as pydantic types: names, hosts, networks, failures.
+
+Each says how it is written when it is wrong, and how it looks to an editor's JSON Schema.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from meshproxy.core.classify import CONDITIONS, STATUS_WORDS, read_word
+
+RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__"})
+NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+PREFIX_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
+HOST_PATTERN = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?(:[0-9]{1,5})?$"
+
+
+class OrText:
+    """Tells the JSON Schema that a mapping may also be written as text in a short form."""
+
+    def __init__(self, pattern: str, example: str) -> None:
+        self._text = {"type": "string", "pattern": pattern, "examples": [example]}
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [self._text, handler(core_schema)]}
+
+
+def _read_failure(value: Any) -> str:
+    try:
+        return read_word(value)
+    except ValueError as error:
+        message = str(error).partition(", got")[0]
+        raise PydanticCustomError("failure", "{message}", {"message": message}) from None
+
+
+def _read_network(value: Any) -> IPv4Network | IPv6Network:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return ip_network(value)
+    except ValueError as error:
+        hint = "host bits set" if "host bits" in str(error) else "no network"
+        message = f"{hint}: write addresses as in 10.0.0.0/8 or fd00::/8"
+        raise PydanticCustomError("network", "{message}", {"message": message}) from None
+
+
+_WORD = re.compile(r"[\x20-\x7e]{1,100}")
+
+
+def _read_label(value: Any) -> Any:
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise PydanticCustomError("label", "write a name of 1 to 100 printable ASCII characters")
+    if value in RESERVED_LABELS:
+        message = f"{value!r} is a label that meshproxy gives itself: choose another name"
+        raise PydanticCustomError("label", "{message}", {"message": message})
+    return value
+
+
+Failure = Annotated[
+    str,
+    BeforeValidator(_read_failure),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": [*CONDITIONS, *STATUS_WORDS]},
+                {"type": "string", "pattern": "^[45][0-9][0-9]$"},
+                {"type": "integer", "minimum": 400, "maximum": 599},
+            ]
+        }
+    ),
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    PlainValidator(_read_network),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]}),
+]
+Label = Annotated[
+    str, BeforeValidator(_read_label), StringConstraints(min_length=1, max_length=100)
+]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Host = Annotated[str, StringConstraints(pattern=HOST_PATTERN, to_lower=True, max_length=260)]
+
+
+def _read_prefix(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(PREFIX_PATTERN, value):
+        raise PydanticCustomError(
+            "prefix", "write a path such as /payments, without a slash at its end"
+        )
+    return value
+
+
+Prefix = Annotated[
+    str,
+    BeforeValidator(_read_prefix),
+    WithJsonSchema({"type": "string", "pattern": PREFIX_PATTERN, "examples": ["/payments"]}),
+]
