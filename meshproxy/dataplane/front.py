@@ -1,0 +1,115 @@
+"""All listeners together: which addresses are open, and what changes when the config does.
+
+A reload first binds what is new, so that a taken port refuses the reload instead of half of
+it; then every plan is swapped at once. Addresses that are named no more stop accepting, and
+their clients leave after the answer they wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Mapping
+
+from meshproxy.core.route import Plan
+from meshproxy.dataplane.conductor import Conductor
+from meshproxy.dataplane.listener import Listener, bind
+
+Place = tuple[str, int]
+
+
+class BindError(Exception):
+    """An address of the config cannot be listened on; says which and why."""
+
+
+class Front:
+    """Owns the listening sockets; the only one who opens or closes them."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        conductor: Conductor,
+        clock: Callable[[], float],
+    ) -> None:
+        self.draining = False
+        self._loop = loop
+        self._conductor = conductor
+        self._clock = clock
+        self._open: dict[Place, Listener] = {}
+        self._leaving: set[Listener] = set()
+
+    @property
+    def listeners(self) -> Iterable[Listener]:
+        """Those that accept, and those whose last clients are leaving."""
+        return (*self._open.values(), *self._leaving)
+
+    def prepare(self, plans: Mapping[str, Plan]) -> dict[Place, socket.socket]:
+        """Bind every address that is not open yet. Raises BindError and leaves nothing open."""
+        made: dict[Place, socket.socket] = {}
+        for key, plan in plans.items():
+            place = (plan.host, plan.port)
+            if place in self._open or place in made:
+                continue
+            try:
+                made[place] = bind(*place)
+            except OSError as error:
+                for sock in made.values():
+                    sock.close()
+                raise BindError(f"{key}: cannot listen on {_spell(place)}: {error}") from error
+        return made
+
+    def swap(
+        self, plans: Mapping[str, Plan], made: Mapping[Place, socket.socket]
+    ) -> list[Listener]:
+        """Put the new plans in force at once; returns the listeners that `open` must start."""
+        wanted = {(plan.host, plan.port): plan for plan in plans.values()}
+        for place in [place for place in self._open if place not in wanted]:
+            leaving = self._open.pop(place)
+            leaving.close()
+            leaving.drain()
+            self._leaving.add(leaving)
+        fresh = []
+        for place, plan in wanted.items():
+            known = self._open.get(place)
+            if known is not None:
+                known.plan = plan
+            else:
+                listener = Listener(made[place], plan, self._conductor, self._clock)
+                listener.draining = self.draining
+                self._open[place] = listener
+                fresh.append(listener)
+        return fresh
+
+    async def open(self, listeners: Iterable[Listener]) -> None:
+        """Begin to accept on new listeners."""
+        for listener in listeners:
+            await listener.open(self._loop)
+
+    def sweep(self, now: float) -> None:
+        """Let connections look at their clocks; called a few times each second."""
+        for listener in self._open.values():
+            listener.sweep(now)
+        for listener in tuple(self._leaving):
+            listener.sweep(now)
+            if not listener.clients:
+                self._leaving.discard(listener)
+
+    def drain(self) -> None:
+        """Keep accepting, answer with `connection: close`, close what is idle."""
+        self.draining = True
+        for listener in self.listeners:
+            listener.drain()
+
+    def close(self) -> None:
+        """Stop accepting everywhere."""
+        for listener in self.listeners:
+            listener.close()
+
+    @property
+    def clients(self) -> int:
+        return sum(len(listener.clients) for listener in self.listeners)
+
+
+def _spell(place: Place) -> str:
+    host, port = place
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
