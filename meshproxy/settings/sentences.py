@@ -71,7 +71,7 @@ def keys_at(path: Path) -> set[str]:
             deeper
             for model in models
             if part in model.model_fields
-            for deeper in _models(model.model_fields[str(part)].annotation)
+            for deeper in models_in(model.model_fields[str(part)].annotation)
         ]
         # An index of a list or a free key of a mapping leads to the same models.
         models = inner or models
@@ -90,11 +90,12 @@ def show(found: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+    """The models that a field's type is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from models_in(part)
 
 
 def _what(error: Mapping[str, Any]) -> str:
