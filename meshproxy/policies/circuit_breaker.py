@@ -18,6 +18,7 @@ from meshproxy.core.verdict import Refusal
 from meshproxy.logic import breaker
 from meshproxy.logic.breaker import Circuit, Rules, State
 from meshproxy.logic.tally import SPAN, Tally
+from meshproxy.logic.units import write_duration
 from meshproxy.policies.contract import Random, Scope, Spec
 
 if TYPE_CHECKING:
@@ -57,9 +58,15 @@ class CircuitBreakerSpec(Spec):
     @model_validator(mode="after")
     def _agree(self) -> CircuitBreakerSpec:
         if not 1.0 <= self.window <= SPAN:
-            raise PydanticCustomError("window", "window must be from 1s to 5m")
+            found = {"window": write_duration(self.window)}
+            raise PydanticCustomError("window", "window must be 1s to 5m, got {window}", found)
         if self.max_open_for < self.open_for:
-            raise PydanticCustomError("open_for", "max_open_for must not be below open_for")
+            message = "max_open_for ({most}) must not be below open_for ({least})"
+            found = {
+                "most": write_duration(self.max_open_for),
+                "least": write_duration(self.open_for),
+            }
+            raise PydanticCustomError("open_for", message, found)
         return self
 
     def build(self, scope: Scope) -> CircuitBreaker:
@@ -174,9 +181,15 @@ class CircuitBreaker:
             breaker.release(each.circuit, self._rules, exchange.sent_at)
         else:
             each.tally.add_good(now)
-            if breaker.win(each.circuit, self._rules, exchange.sent_at, now):
-                each.tally.clear()
-                self._turned(exchange, State.HALF_OPEN, "its probes succeeded")
+            circuit = each.circuit
+            # A closed circuit without a streak has nothing to learn from one more success.
+            if circuit.streak or circuit.state is not _CLOSED:
+                self._won(each, exchange, now)
+
+    def _won(self, each: EndpointBreaker, exchange: Exchange, now: float) -> None:
+        if breaker.win(each.circuit, self._rules, exchange.sent_at, now):
+            each.tally.clear()
+            self._turned(exchange, State.HALF_OPEN, "its probes succeeded")
 
     def _lost(self, each: EndpointBreaker, exchange: Exchange, now: float) -> None:
         circuit = each.circuit

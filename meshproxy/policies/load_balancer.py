@@ -24,8 +24,8 @@ Strategy = Literal["peak_ewma", "least_request", "round_robin", "random"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 
 
-Measure = Callable[[balance.Candidate, float], float]
-"""(candidate, now) -> how bad a choice it is."""
+Preference = Callable[[balance.Candidate, balance.Candidate, float, float], bool]
+"""(one, other, now, draw) -> whether `other` is the better choice."""
 
 
 class Balancer(Protocol):
@@ -72,7 +72,7 @@ class LoadBalancerSpec(Spec):
         if self.strategy == "peak_ewma":
             return PeakEwma(endpoints, scope.random, scope.classifier)
         if self.strategy == "least_request":
-            return TwoChoices(endpoints, scope.random, balance.crowding)
+            return TwoChoices(endpoints, scope.random, balance.less_crowded)
         if self.strategy == "round_robin":
             return RoundRobin(endpoints, scope.random)
         return ByChance(endpoints, scope.random)
@@ -94,15 +94,15 @@ class Lone:
 
 
 class TwoChoices:
-    """Of two drawn by weight, the one that measures less (power of two choices)."""
+    """Of two drawn by weight, the better one (power of two choices)."""
 
-    __slots__ = ("_draws", "_endpoints", "_measure", "_random")
+    __slots__ = ("_draws", "_endpoints", "_prefers", "_random")
 
-    def __init__(self, endpoints: Sequence[Endpoint], random: Random, measure: Measure) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], random: Random, prefers: Preference) -> None:
         self._endpoints = endpoints
         self._draws = Draws(endpoints)
         self._random = random.random
-        self._measure = measure
+        self._prefers = prefers
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
         better, worse = self._drawn(self._endpoints, self._draws, now)
@@ -120,9 +120,9 @@ class TwoChoices:
         self, endpoints: Sequence[Endpoint], draws: Draws, now: float
     ) -> tuple[Endpoint, Endpoint]:
         """Two, the better one first."""
-        one, other = draws.two(self._random(), self._random())
+        one, other = draws.two(self._random())
         first, second = endpoints[one], endpoints[other]
-        if self._measure(second, now) < self._measure(first, now):
+        if self._prefers(first, second, now, self._random()):
             return second, first
         return first, second
 
@@ -135,7 +135,7 @@ class PeakEwma:
     def __init__(
         self, endpoints: Sequence[Endpoint], random: Random, classifier: Classifier
     ) -> None:
-        self.pick = TwoChoices(endpoints, random, balance.expected_wait).pick
+        self.pick = TwoChoices(endpoints, random, balance.sooner).pick
         self._failed = classifier.failed
 
     def settle(self, exchange: Exchange, now: float) -> None:

@@ -107,7 +107,13 @@ class BackoffSpec(BaseModel):
     @model_validator(mode="after")
     def _agree(self) -> BackoffSpec:
         if self.max is not None and self.max < self.base:
-            raise PydanticCustomError("backoff", "max must not be below base")
+            found = {
+                "most": units.write_duration(self.max),
+                "least": units.write_duration(self.base),
+            }
+            raise PydanticCustomError(
+                "backoff", "max ({most}) must not be below base ({least})", found
+            )
         return self
 
     def compiled(self) -> retry.Backoff:
