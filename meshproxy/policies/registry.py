@@ -6,8 +6,10 @@ from meshproxy.policies.circuit_breaker import CircuitBreakerSpec
 from meshproxy.policies.contract import Spec
 from meshproxy.policies.load_balancer import LoadBalancerSpec
 from meshproxy.policies.retries import RetrySpec
+from meshproxy.policies.tracing import TracingSpec
 
 REGISTRY: tuple[type[Spec], ...] = (
+    TracingSpec,
     LoadBalancerSpec,
     CircuitBreakerSpec,
     RetrySpec,

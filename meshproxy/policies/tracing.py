@@ -1,0 +1,143 @@
+"""Tracing: every request has an id and a place in a trace, and both travel on.
+
+Decides who sampled (the caller, else a share of the trace ids) and writes the headers of each
+attempt, with a span id of its own. Whether spans are exported is not known here. `b3` and
+`b3multi` say what is written; either reads both spellings, as receivers of B3 should.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.fields import Percent
+from meshproxy.logic import trace
+from meshproxy.policies.contract import Scope, Spec
+
+Format = Literal["tracecontext", "b3", "b3multi"]
+Trace = tuple[bytes, bytes, bool, "trace.Parent | None"]
+"""`exchange.trace`: trace id, span id of the latest attempt (both hex), sampled, what came.
+
+A tuple and no class: 0.2 us less per exchange.
+"""
+
+_WRITERS = {
+    "tracecontext": trace.write_w3c,
+    "b3": trace.write_b3,
+    "b3multi": trace.write_b3_multi,
+}
+_W3C_NAMES = frozenset({b"traceparent", b"tracestate"})
+_B3_NAMES = frozenset(
+    {b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"}
+)
+_REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+_OURS = b"x-meshproxy-attempt: %d\r\nx-request-id: %b\r\n"
+
+
+class TracingSpec(Spec):
+    """Trace headers and request ids; a caller's sampling decision wins over `sample`."""
+
+    key: ClassVar[str] = "tracing"
+    always: ClassVar[bool] = True
+
+    propagate: tuple[Format, ...] = Field(("tracecontext",), min_length=1)
+    sample: Percent = 0.01
+
+    @field_validator("propagate")
+    @classmethod
+    def _each_once(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
+        if len(set(formats)) < len(formats):
+            raise ValueError("name each format once")
+        return formats
+
+    def build(self, scope: Scope) -> Tracing:
+        return Tracing(self, trace.identities(scope.random.getrandbits))
+
+
+class Tracing:
+    """Ids at admission, headers at each departure, the request id on the answer."""
+
+    __slots__ = (
+        "_fresh",
+        "_identities",
+        "_is_sampled",
+        "_reads_b3",
+        "_reads_w3c",
+        "_writers",
+        "replaces",
+    )
+
+    def __init__(self, spec: TracingSpec, identities: Iterator[tuple[bytes, bytes, bytes]]) -> None:
+        self._identities = identities
+        self._is_sampled = trace.share_of(spec.sample)
+        self._reads_w3c = "tracecontext" in spec.propagate
+        self._reads_b3 = "b3" in spec.propagate or "b3multi" in spec.propagate
+        self._writers = tuple(_WRITERS[name] for name in spec.propagate)
+        # All lines of the first attempt of a trace of our own, with gaps for the ids; of an
+        # unsampled trace, and of a sampled one. A gap costs a third of a writer's call.
+        self._fresh = tuple(
+            b"".join(write(b"%b", b"%b", sampled, None) for write in self._writers)
+            + _OURS.replace(b"%d", b"1")
+            for sampled in (False, True)
+        )
+        self.replaces = (
+            frozenset({b"x-request-id"})
+            | (_W3C_NAMES if self._reads_w3c else frozenset())
+            | (_B3_NAMES if self._reads_b3 else frozenset())
+        )
+
+    def admit(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
+        """Name the exchange, and continue its caller's trace or begin one. Never refuses."""
+        trace_id, span, request_id = next(self._identities)
+        if not self.replaces.isdisjoint(exchange.taken):
+            given = exchange.header(b"x-request-id")
+            if given is not None and _REQUEST_ID.fullmatch(given) is not None:
+                request_id = given
+            parent = self._parent(exchange)
+            if parent is not None:
+                exchange.request_id = request_id
+                exchange.trace = self._continued(parent, trace_id, span)
+                return
+        exchange.request_id = request_id
+        exchange.trace = (trace_id, span, self._is_sampled(trace_id), None)
+
+    def _parent(self, exchange: Exchange) -> trace.Parent | None:
+        if self._reads_w3c:
+            traceparent = exchange.header(b"traceparent")
+            if traceparent is not None:
+                # Where both kinds came only this one counts, be it good or bad.
+                return trace.read_w3c(traceparent, exchange.header(b"tracestate"))
+        if self._reads_b3:
+            single = exchange.header(b"b3")
+            if single is not None:
+                return trace.read_b3(single)
+            return trace.read_b3_multi(exchange.header)
+        return None
+
+    def _continued(self, parent: trace.Parent, own_id: bytes, span: bytes) -> Trace:
+        trace_id, sampled = parent.trace_id or own_id, parent.sampled
+        if sampled is None:
+            sampled = self._is_sampled(trace_id)
+        return trace_id, span, sampled, parent
+
+    def depart(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
+        """Add the headers of one attempt; from the second on it is a span of its own."""
+        trace_id, span, sampled, parent = exchange.trace
+        if parent is None and exchange.attempts == 1:
+            ids = (trace_id, span) * len(self._writers)
+            exchange.added.append(self._fresh[sampled] % (*ids, exchange.request_id))
+            return
+        if exchange.attempts > 1:
+            _, span, _ = next(self._identities)
+            exchange.trace = (trace_id, span, sampled, parent)
+        lines = [write(trace_id, span, sampled, parent) for write in self._writers]
+        lines.append(_OURS % (exchange.attempts, exchange.request_id))
+        exchange.added += lines
+
+    def respond(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
+        """Tell the caller the id by which to ask about this request."""
+        exchange.answer_lines.append(b"x-request-id: %b\r\n" % exchange.request_id)
