@@ -183,7 +183,6 @@ def test_a_slow_origin_holds_back_the_client(sidecar: Sidecar, origin: Origin, f
     sink = Sink()
 
     def script(peer: Conversation) -> None:
-        peer.small_buffers()
         if peer.head() is not None:
             assert go.wait(30)
             sink.fill(peer, size)

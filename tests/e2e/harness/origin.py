@@ -96,9 +96,6 @@ class Conversation:
         while self._receive():
             pass
 
-    def small_buffers(self) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-
     def close(self) -> None:
         self._socket.close()
 
