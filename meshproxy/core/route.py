@@ -148,7 +148,8 @@ class Plan:
 
     `kinds` maps a request field's name (lower-case and usual spelling) to what the head
     reader does with it. `trusts(address)` says whether a peer may speak for others. `record`
-    is called once per concluded exchange: the access log.
+    is called once per concluded exchange: the access log. `routes` are those the table may
+    answer with, in the order of the file, for whoever shows them.
     """
 
     key: str
@@ -161,6 +162,7 @@ class Plan:
     limits: Limits
     trusts: Callable[[str], bool]
     record: Callable[[Exchange, float], None]
+    routes: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
