@@ -18,7 +18,7 @@ from meshproxy.dataplane.listener import Listener, bind
 Place = tuple[str, int]
 
 
-class BindError(Exception):
+class BindError(OSError):
     """An address of the config cannot be listened on; says which and why."""
 
 

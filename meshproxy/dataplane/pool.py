@@ -20,7 +20,7 @@ MARGIN = 0.5
 SHORTEST_IDLE = 0.2
 LONGEST_IDLE = 60.0
 RECOVERY = 1.02
-"""What a learned idle time may be, and its growth per sweep after a server closed early."""
+"""What a learned idle time may be, and its growth per answer after a server closed early."""
 
 
 class Pool:
@@ -61,6 +61,8 @@ class Pool:
         if endpoint.retired:
             upstream.close()
             return
+        if endpoint.idle_for < IDLE_UPSTREAM:
+            endpoint.idle_for = min(IDLE_UPSTREAM, endpoint.idle_for * RECOVERY)
         upstream.idle_since = now
         endpoint.idle.append(upstream)
         self._kept.add(endpoint)
@@ -85,8 +87,6 @@ class Pool:
                 idle.pop(0).close()
             if not idle:
                 self._kept.discard(endpoint)
-            if endpoint.idle_for < IDLE_UPSTREAM:
-                endpoint.idle_for = min(IDLE_UPSTREAM, endpoint.idle_for * RECOVERY)
 
     def retire(self, endpoint: Endpoint) -> None:
         """The config names this endpoint no more: busy connections end with their exchange."""

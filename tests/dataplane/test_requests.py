@@ -1,0 +1,169 @@
+"""Request heads: what is refused and why, and what goes on to the upstream."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproxy.core.exchange import CHUNKED, Exchange, Peer
+from meshproxy.core.verdict import Refusal
+from meshproxy.dataplane import requests
+from tests.fakes import Stage
+
+PEER = Peer("10.1.1.1", False, b"x-forwarded-for: 10.1.1.1\r\nx-forwarded-proto: http\r\n")
+TRUSTED = Peer("10.1.1.1", True, PEER.forwarded)
+HOST = (b"Host", b"app")
+
+
+def read(
+    *fields: tuple[bytes, bytes],
+    target: bytes = b"/x",
+    method: bytes = b"GET",
+    minor: int = 1,
+    peer: Peer = PEER,
+) -> tuple[Refusal | None, Exchange]:
+    exchange = Exchange(None, peer, Stage().plan, 0.0)
+    exchange.method = method
+    exchange.minor = minor
+    exchange.plan = Stage([Reader()]).plan
+    return requests.read_request(exchange, target, fields, exchange.plan), exchange
+
+
+class Reader:
+    reads = frozenset({b"x-client-id"})
+    replaces = frozenset({b"traceparent"})
+
+
+def forwarded(exchange: Exchange) -> list[bytes]:
+    return requests.request_head(exchange).split(b"\r\n")[1:-2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ([], requests.NO_HOST),
+        ([HOST, HOST], requests.NO_HOST),
+        ([(b"Host", b"")], requests.BAD_HOST),
+        ([(b"Host", b"a,b")], requests.BAD_HOST),
+        ([(b"Host", b"u@a")], requests.BAD_HOST),
+        ([(b"Host", b"a/b")], requests.BAD_HOST),
+        ([(b"Host", b"a:99999999")], requests.BAD_HOST),
+        ([HOST, (b"Content-Length", b"+1")], requests.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"1,1")], requests.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"")], requests.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"1" * 20)], requests.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"1"), (b"content-length", b"1")], requests.BAD_LENGTH),
+        ([HOST, (b"Transfer-Encoding", b"xchunked")], requests.BAD_ENCODING),
+        ([HOST, (b"Transfer-Encoding", b"gzip, chunked")], requests.BAD_ENCODING),
+        ([HOST, (b"Transfer-Encoding", b"identity")], requests.BAD_ENCODING),
+        (
+            [HOST, (b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")],
+            requests.BOTH_FRAMINGS,
+        ),
+        ([HOST, (b"Transfer_Encoding", b"chunked")], requests.BAD_NAME),
+        ([HOST, (b"X_Forwarded-For", b"1.1.1.1")], requests.BAD_NAME),
+        ([HOST, (b"Expect", b"200-ok")], requests.BAD_EXPECT),
+        ([HOST, (b"Connection", b"close, Content-Length")], requests.BAD_NOMINATION),
+        ([HOST, (b"Connection", b"X-Forwarded-For")], requests.BAD_NOMINATION),
+        (
+            [HOST, (b"Upgrade", b"websocket"), (b"Content-Length", b"3")],
+            requests.BAD_UPGRADE,
+        ),
+        ([HOST, (b"Via", b",".join([b"1.1 a"] * 40))], requests.LOOP),
+    ],
+)
+def test_a_head_without_a_single_meaning_is_refused(
+    fields: list[tuple[bytes, bytes]], refusal: Refusal
+) -> None:
+    assert read(*fields)[0] is refusal
+
+
+def test_chunks_in_http_1_0_are_refused() -> None:
+    assert read((b"Transfer-Encoding", b"chunked"), minor=0)[0] is requests.OLD_CHUNKED
+
+
+def test_http_1_0_needs_no_host() -> None:
+    assert read(minor=0)[0] is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/a#b", b"/a\\b", b"/\x80", b"a", b"*", b"ftp://a/", b"http://u@a/", b"http:///a", b"/a%00"],
+)
+def test_a_target_without_a_single_meaning_is_refused(target: bytes) -> None:
+    refusal, _ = read(HOST, target=target)
+    assert refusal in (requests.BAD_TARGET, requests.BAD_PATH)
+
+
+@pytest.mark.parametrize("method", [b"CONNECT", b"PRI", b"SOURCE"])
+def test_methods_that_no_service_speaks_are_501(method: bytes) -> None:
+    assert read(HOST, method=method)[0] is requests.BAD_METHOD
+
+
+def test_an_absolute_target_replaces_the_host() -> None:
+    refusal, exchange = read((b"Host", b"a"), target=b"http://B:80/x?y=1")
+    assert refusal is None
+    assert (exchange.host, exchange.target, exchange.path) == (b"b", b"/x?y=1", b"/x")
+    head = forwarded(exchange)
+    assert head[0] == b"Host: B:80"
+    assert b"x-forwarded-host: B:80" in head
+
+
+def test_fields_go_on_in_order_with_their_case_and_duplicates() -> None:
+    _, exchange = read(HOST, (b"X-B", b"1"), (b"x-a", b"2"), (b"X-B", b"3"), (b"ETag", b""))
+    assert forwarded(exchange) == [
+        b"Host: app", b"X-B: 1", b"x-a: 2", b"X-B: 3", b"ETag: ",
+        b"x-forwarded-for: 10.1.1.1", b"x-forwarded-proto: http", b"x-forwarded-host: app",
+        b"via: 1.1 meshproxy",
+    ]  # fmt: skip
+
+
+def test_hop_by_hop_fields_end_here() -> None:
+    _, exchange = read(
+        HOST, (b"Connection", b"keep-alive, X-Once"), (b"x-once", b"1"), (b"Keep-Alive", b"5"),
+        (b"TE", b"trailers"), (b"Proxy-Connection", b"close"), (b"Trailer", b"x"),
+        (b"Upgrade", b"h2c"), (b"HTTP2-Settings", b"x"), (b"X-Meshproxy-Attempt", b"9"),
+    )  # fmt: skip
+    assert forwarded(exchange)[:2] == [b"Host: app", b"x-forwarded-for: 10.1.1.1"]
+
+
+def test_a_length_is_written_anew() -> None:
+    _, exchange = read(HOST, (b"Content-Length", b"007"))
+    assert forwarded(exchange)[1] == b"Content-Length: 7"
+    assert exchange.length == 7
+
+
+def test_chunked_is_written_anew() -> None:
+    _, exchange = read(HOST, (b"transfer-encoding", b"Chunked"))
+    assert forwarded(exchange)[1] == b"transfer-encoding: chunked"
+    assert exchange.length == CHUNKED
+
+
+def test_fields_that_a_policy_reads_stay_and_those_it_replaces_go() -> None:
+    _, exchange = read(HOST, (b"X-CLIENT-ID", b"a"), (b"x-client-id", b"b"), (b"Traceparent", b"t"))
+    assert exchange.header(b"x-client-id") == b"a, b"
+    assert exchange.header(b"traceparent") == b"t"
+    assert forwarded(exchange)[:3] == [b"Host: app", b"X-CLIENT-ID: a", b"x-client-id: b"]
+
+
+def test_an_untrusted_peer_speaks_for_nobody() -> None:
+    _, exchange = read(HOST, (b"X-Forwarded-For", b"9.9.9.9"), (b"x-forwarded-proto", b"https"))
+    assert forwarded(exchange)[1:4] == [
+        b"x-forwarded-for: 10.1.1.1", b"x-forwarded-proto: http", b"x-forwarded-host: app",
+    ]  # fmt: skip
+
+
+def test_a_trusted_peer_is_added_to_what_it_says() -> None:
+    _, exchange = read(
+        HOST, (b"X-Forwarded-For", b"9.9.9.9"), (b"x-forwarded-proto", b"https"),
+        (b"X-Forwarded-Host", b"shop"), peer=TRUSTED,
+    )  # fmt: skip
+    assert forwarded(exchange)[1:4] == [
+        b"x-forwarded-for: 9.9.9.9, 10.1.1.1", b"x-forwarded-proto: https",
+        b"x-forwarded-host: shop",
+    ]  # fmt: skip
+
+
+def test_close_and_keep_alive_are_heard() -> None:
+    assert not read(HOST, (b"Connection", b"Close"))[1].keep_alive
+    exchange = read((b"Connection", b"Keep-Alive"), minor=0)[1]
+    assert exchange.keep_alive
