@@ -1,0 +1,234 @@
+"""Who gets the next request: properties of each choice, and statistics of many."""
+
+from __future__ import annotations
+
+import math
+import random
+import timeit
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from meshproxy.logic.balance import (
+    BELIEVED,
+    PENALTY,
+    START,
+    TAU,
+    Draws,
+    Turns,
+    expected_wait,
+    less_crowded,
+    observe,
+    penalty,
+    sooner,
+)
+
+
+@dataclass
+class Server:
+    load: int = 0
+    weight: int = 1
+    cost: float = 0.0
+    cost_at: float = 0.0
+
+
+def weighing(*weights: int) -> list[Server]:
+    return [Server(weight=weight) for weight in weights]
+
+
+draws = st.floats(0.0, 1.0, exclude_max=True)
+weights = st.lists(st.integers(1, 1000), min_size=2, max_size=50)
+servers = st.builds(
+    Server, st.integers(0, 1000), st.integers(1, 1000), st.floats(0.0, 300.0), st.floats(0.0, 100.0)
+)
+
+
+@given(weights, draws)
+def test_two_draws_are_two_different_ones(weights: list[int], draw: float) -> None:
+    one, other = Draws(weighing(*weights)).two(draw)
+    assert one != other
+    assert {one, other} <= set(range(len(weights)))
+
+
+@given(weights, draws)
+def test_one_draw_is_one_of_them(weights: list[int], draw: float) -> None:
+    assert 0 <= Draws(weighing(*weights)).one(draw) < len(weights)
+
+
+@pytest.mark.parametrize("weights", [(1, 1, 1), (1, 2, 5)])
+def test_draws_follow_the_weights(weights: tuple[int, ...]) -> None:
+    source, several = random.Random(7), Draws(weighing(*weights))
+    singles = Counter(several.one(source.random()) for _ in range(30_000))
+    firsts = Counter(several.two(source.random())[0] for _ in range(30_000))
+    for index, weight in enumerate(weights):
+        share = weight / sum(weights)
+        assert singles[index] / 30_000 == pytest.approx(share, abs=0.015)
+        assert firsts[index] / 30_000 == pytest.approx(share, abs=0.015)
+
+
+@pytest.mark.parametrize("weights", [(1, 1, 1), (1, 2, 5)])
+def test_the_second_draw_follows_the_weights_that_the_first_left(weights: tuple[int, ...]) -> None:
+    source, several = random.Random(8), Draws(weighing(*weights))
+    seconds = Counter(
+        other for one, other in (several.two(source.random()) for _ in range(60_000)) if one == 0
+    )
+    rest = sum(weights[1:])
+    for index in (1, 2):
+        share = seconds[index] / seconds.total()
+        assert share == pytest.approx(weights[index] / rest, abs=0.03)
+
+
+def test_weights_are_read_at_the_first_draw() -> None:
+    several = weighing(1, 1)
+    lazy, in_turn = Draws(several), Turns(several, 0.0)
+    several[1].weight = 999
+    assert lazy.one(0.5) == 1
+    assert Counter(in_turn.take() for _ in range(1000)) == {0: 1, 1: 999}
+
+
+@given(servers, servers, draws)
+def test_least_request_never_prefers_the_busier_of_two(
+    one: Server, other: Server, draw: float
+) -> None:
+    if less_crowded(one, other, 0.0, draw):
+        assert other.load / other.weight < one.load / one.weight
+    else:
+        assert one.load / one.weight <= other.load / other.weight
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.integers(1, 9), st.floats(0.001, 4.0), draws)
+def test_peak_ewma_never_prefers_the_busier_of_two_as_fast(
+    load: int, more: int, weight: int, cost: float, draw: float
+) -> None:
+    assume(more)
+    calm, busy = Server(load, weight, cost, 50.0), Server(load + more, weight, cost, 50.0)
+    assert not sooner(calm, busy, 51.0, draw)
+    assert sooner(busy, calm, 51.0, draw)
+
+
+@given(st.integers(0, 99), st.floats(0.001, 2.0), st.floats(1.01, 50.0))
+def test_of_two_equally_crowded_the_slower_gets_a_share_by_the_square(
+    load: int, cost: float, times: float
+) -> None:
+    fast, slow = Server(load, 1, cost, 50.0), Server(load, 1, cost * times, 50.0)
+    share = 1.0 / (1.0 + times * times)
+    assert sooner(fast, slow, 50.0, 1.0 - share * 0.99)
+    assert not sooner(fast, slow, 50.0, 1.0 - share * 1.01)
+
+
+def test_a_faster_server_may_be_busier_as_long_as_it_still_answers_sooner() -> None:
+    slow = Server(load=0, cost=0.1, cost_at=50.0)
+    for load, chosen in ((8, True), (10, False)):
+        fast = Server(load=load, cost=0.01, cost_at=50.0)
+        assert sooner(slow, fast, 50.0, 0.0) is chosen
+
+
+def test_a_heavier_server_waits_less_for_as_many_requests() -> None:
+    light, heavy = Server(4, 1, 0.1, 50.0), Server(4, 4, 0.1, 50.0)
+    assert expected_wait(light, 50.0) == pytest.approx(0.5)
+    assert expected_wait(heavy, 50.0) == pytest.approx(0.2)
+
+
+def test_a_server_never_measured_gets_one_request_to_find_out() -> None:
+    known = Server(load=0, cost=0.001, cost_at=49.0)
+    new = Server()
+    assert sooner(known, new, 50.0, 0.0)
+    new.load = 1
+    assert expected_wait(new, 50.0) == START * 2
+    assert not sooner(known, new, 50.0, 0.999)
+
+
+def test_a_latency_that_nothing_confirmed_is_doubted_after_a_while() -> None:
+    punished = Server(cost=PENALTY, cost_at=100.0)
+    assert expected_wait(punished, 100.0 + BELIEVED) == PENALTY
+    assert expected_wait(punished, 100.1 + BELIEVED) == 0.0
+    punished.load = 1
+    assert expected_wait(punished, 100.1 + BELIEVED) == 2 * PENALTY, "one request, not a herd"
+
+
+def test_a_server_that_asked_for_a_minute_is_left_alone_for_it() -> None:
+    server = Server()
+    observe(server, penalty(60.0), 100.0)
+    assert expected_wait(server, 159.0) == 60.0
+    assert expected_wait(server, 161.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"), [(-1.0, 5.0), (2.0, 5.0), (60.0, 60.0), (301.0, 5.0)]
+)
+def test_a_failure_counts_as_five_seconds_or_what_it_asked_for(
+    retry_after: float, seconds: float
+) -> None:
+    assert penalty(retry_after) == seconds
+
+
+def test_a_peak_counts_at_once_and_better_news_bit_by_bit() -> None:
+    server = Server()
+    observe(server, 0.010, 100.0)
+    observe(server, 0.500, 101.0)
+    assert server.cost == 0.500
+    observe(server, 0.010, 103.0)
+    keep = math.exp(-2.0 / TAU)
+    assert server.cost == pytest.approx(0.5 * keep + 0.01 * (1 - keep))
+
+
+def test_after_a_silence_the_next_answer_is_believed_outright() -> None:
+    server = Server(cost=PENALTY, cost_at=100.0)
+    observe(server, 0.002, 100.0 + BELIEVED + 1.0)
+    assert server.cost == 0.002
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 10.0)), min_size=1, max_size=50))
+def test_an_average_stays_within_what_was_measured(samples: list[tuple[float, float]]) -> None:
+    server, now = Server(), 100.0
+    for gap, seconds in samples:
+        now += gap
+        observe(server, seconds, now)
+    measured = [seconds for _, seconds in samples]
+    assert samples[-1][1] <= server.cost + 1e-12
+    assert min(measured) - 1e-12 <= server.cost <= max(measured)
+
+
+@given(weights, draws)
+def test_every_round_of_turns_gives_each_exactly_its_weight(
+    weights: list[int], start: float
+) -> None:
+    turns = Turns(weighing(*weights), start)
+    for _ in range(2):
+        taken = Counter(turns.take() for _ in range(sum(weights)))
+        assert [taken[index] for index in range(len(weights))] == weights
+
+
+def test_turns_of_a_heavy_one_lie_apart() -> None:
+    turns = Turns(weighing(5, 1, 1), 0.0)
+    assert "".join("abc"[turns.take()] for _ in range(14)) == "aaabcaa" * 2
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_equal_weights_are_plain_round_robin_from_anywhere(count: int) -> None:
+    for first in range(count):
+        turns = Turns(weighing(*[1] * count), first / count + 0.01)
+        expected = [(first + turn) % count for turn in range(3 * count)]
+        assert [turns.take() for _ in range(3 * count)] == expected
+
+
+def test_two_choices_level_the_load() -> None:
+    """Mitzenmacher: with two choices the fullest is close to the average, by chance it is not."""
+    source, several = random.Random(9), [Server() for _ in range(100)]
+    drawn = Draws(several)
+    for _ in range(10_000):
+        one, other = (several[index] for index in drawn.two(source.random()))
+        (other if less_crowded(one, other, 0.0, 0.0) else one).load += 1
+    assert max(server.load for server in several) <= 104
+
+
+def test_a_choice_costs_the_same_for_three_and_for_a_thousand() -> None:
+    def cost(count: int) -> float:
+        drawn, source = Draws(weighing(*range(1, count + 1))), random.Random(1)
+        drawn.two(0.5)
+        return min(timeit.repeat(lambda: drawn.two(source.random()), number=500, repeat=15))
+
+    assert cost(1000) < 5 * cost(3)
