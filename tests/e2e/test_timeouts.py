@@ -7,9 +7,6 @@ and never less than the limit itself.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -21,6 +18,7 @@ from .harness import (
     Sidecar,
     TruncatedError,
     fetch,
+    lasting,
     reply,
 )
 from .harness.client import request
@@ -42,15 +40,6 @@ outbound:
       retry: {attempts: 0, per_try_timeout: 300ms}
     stream: {endpoints: [<app>], timeout: 700ms}
 """
-
-
-@contextmanager
-def lasting(least: float, more: float = 0.5) -> Iterator[None]:
-    """The block takes at least so many seconds, and not much more."""
-    started = time.monotonic()
-    yield
-    took = time.monotonic() - started
-    assert least - 0.02 <= took <= least + more, f"took {took:.3f} s instead of {least} s"
 
 
 def ask(sidecar: Sidecar, service: str, method: str = "GET", body: bytes = b"") -> tuple[int, str]:

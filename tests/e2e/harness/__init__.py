@@ -11,7 +11,7 @@ from .message import Message, TruncatedError
 from .origin import Conversation, Origin, answering, reply
 from .ports import BlackHole, closed_port, free_port
 from .sidecar import Sidecar
-from .waiting import eventually
+from .waiting import eventually, lasting
 
 __all__ = [
     "BlackHole",
@@ -26,5 +26,6 @@ __all__ = [
     "eventually",
     "fetch",
     "free_port",
+    "lasting",
     "reply",
 ]
