@@ -1,0 +1,278 @@
+"""The admin port: what the sidecar is and does at this moment, and the few things to tell it.
+
+Listens on the loopback, yet a browser of this machine can be made to ask anything there by
+any page: so whoever is not addressed as a loopback name, or comes from a page, is refused,
+and only POST changes something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any
+
+from aiohttp import web
+
+from meshproxy import __version__
+from meshproxy.control.serving import Answer, answer, plain_errors, refusal
+from meshproxy.control.view import LEVELS, View
+from meshproxy.core.report import Reported
+from meshproxy.core.route import Endpoint, Phases, Plan, Route
+
+MAX_BODY = 64 * 1024
+PATIENCE = 5.0
+"""Seconds for the body of a question, which nothing here needs."""
+
+PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits"}
+"""Sections of reported state with a page of their own; the others are part of /stats."""
+
+MUTATIONS = ("/reload", "/drain", "/logging")
+LATER = {"/": "the dashboard", "/explain": "explaining a request"}
+
+
+def admin_application(view: View) -> web.Application:
+    """Every page and every command of the admin port."""
+    application = web.Application(middlewares=[plain_errors, guard], client_max_size=MAX_BODY)
+    shown: dict[str, Callable[[View], Any]] = {
+        "/info": info,
+        "/config": config,
+        "/routes": routes,
+        "/clusters": clusters,
+        "/stats": stats,
+    }
+    for path, show in shown.items():
+        application.router.add_get(path, _page(view, show))
+    for section, path in PAGES.items():
+        application.router.add_get(path, _page(view, _of_section(section)))
+    for path, what in LATER.items():
+        application.router.add_get(path, _later(what))
+    application.router.add_post("/reload", _reload(view))
+    application.router.add_post("/drain", _drain(view))
+    application.router.add_post("/logging", _logging(view))
+    return application
+
+
+# Who may ask
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Answer) -> web.StreamResponse:
+    """Refuse strangers and what is too large, before anything else is looked at."""
+    if not is_own_name(request.headers.getall("Host", [])):
+        return refusal(403, "Host must be localhost or a loopback address, as in 127.0.0.1:15000")
+    if is_foreign(request.headers):
+        return refusal(403, "requests from another origin's page are refused")
+    if request.method == "GET" and request.path in MUTATIONS:
+        return refusal(405, f"{request.path} changes something: POST it", {"Allow": "POST"})
+    if request.body_exists:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await request.read()
+        except TimeoutError:
+            return refusal(408, "the request's body did not come", {"Connection": "close"})
+    return await handler(request)
+
+
+def is_own_name(hosts: list[str]) -> bool:
+    """Whether the Host field is one loopback name; any other was rebound to here by DNS."""
+    if len(hosts) != 1:
+        return False
+    host = _without_port(hosts[0].strip().lower())
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that a page of somewhere else asks (Fetch standard, Origin)."""
+    origin = headers.get("Origin")
+    if origin is not None and origin.lower() != f"http://{headers.get('Host', '').lower()}":
+        return True
+    return headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    inside_brackets = host.startswith("[") and not name.endswith("]")
+    return host if not colon or inside_brackets or not port.isdigit() else name
+
+
+# What is shown
+
+
+def info(view: View) -> dict[str, Any]:
+    return {
+        "service": asdict(view.identity),
+        "meshproxy": __version__,
+        "python": platform.python_version(),
+        "pid": os.getpid(),
+        "uptime_seconds": round(view.uptime(), 3),
+        "draining": view.draining,
+        "config": {"source": view.source, "generation": view.standing.generation},
+        "listeners": [asdict(listening) for listening in view.listeners()],
+    }
+
+
+def config(view: View) -> dict[str, Any]:
+    """The effective config: every default filled in, secrets as `***`."""
+    snapshot, standing = view.snapshot, view.standing
+    return {
+        "source": view.source,
+        "generation": snapshot.generation if snapshot else 0,
+        "digest": snapshot.digest if snapshot else "",
+        "loaded_at": _time(standing.succeeded_at),
+        "last_reload": {
+            "ok": standing.ok,
+            "reason": standing.reason,
+            "at": _time(standing.at),
+            "errors": standing.errors,
+        },
+        "config": snapshot.source if snapshot else None,
+    }
+
+
+def routes(view: View) -> list[dict[str, Any]]:
+    """Per listener, in the order in which they are asked."""
+    plans = view.snapshot.plans.values() if view.snapshot else ()
+    return [_plan(plan) for plan in plans]
+
+
+def clusters(view: View) -> list[dict[str, Any]]:
+    found = view.snapshot.clusters if view.snapshot else ()
+    return [
+        {"name": cluster.name, "endpoints": [_endpoint(one) for one in cluster.endpoints]}
+        for cluster in found
+    ]
+
+
+def stats(view: View) -> dict[str, Any]:
+    """The app's numbers, and what policies report that has no page of its own."""
+    now = view.now()
+    others: dict[str, list[Mapping[str, Any]]] = {}
+    for cell in _reported(view.cells()):
+        if cell.section not in PAGES:
+            others.setdefault(cell.section, []).append(cell.report(now))
+    return {"uptime_seconds": round(view.uptime(), 3), **view.stats(), **others}
+
+
+def _of_section(section: str) -> Callable[[View], list[Mapping[str, Any]]]:
+    def show(view: View) -> list[Mapping[str, Any]]:
+        now = view.now()
+        return [cell.report(now) for cell in _reported(view.cells()) if cell.section == section]
+
+    return show
+
+
+def _reported(cells: Iterable[Any]) -> Iterable[Reported]:
+    return (cell for cell in cells if isinstance(cell, Reported))
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    address = f"[{plan.host}]" if ":" in plan.host else plan.host
+    return {
+        "listener": plan.key,
+        "direction": plan.direction,
+        "listen": f"{address}:{plan.port}",
+        "routes": [_route(route) for route in plan.routes],
+    }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {
+        "name": route.name,
+        "upstream": route.cluster.name if route.cluster else None,
+        "rule": route.rule,
+        "timeout_seconds": route.timeout,
+        "per_try_timeout_seconds": route.per_try_timeout,
+        "connect_timeout_seconds": route.connect_timeout,
+        "idle_timeout_seconds": route.idle_timeout,
+        "phases": _phases(route.phases),
+        **route.about,
+    }
+
+
+def _phases(phases: Phases) -> dict[str, list[str]]:
+    """Who takes part in each phase, in the order of the walk."""
+    return {
+        name: [_policy(method) for method in getattr(phases, name)]
+        for name in phases.__slots__
+        if getattr(phases, name)
+    }
+
+
+def _policy(method: Callable[..., Any]) -> str:
+    owner = getattr(method, "__self__", None)
+    return type(owner).__name__ if owner is not None else method.__qualname__
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "address": endpoint.name,
+        "weight": endpoint.weight,
+        "in_flight": endpoint.load,
+        "first_byte_seconds": round(endpoint.cost, 6),
+        "connections": {
+            "open": endpoint.connections,
+            "idle": len(endpoint.idle),
+            "dialling": endpoint.dials,
+            "waiting": len(endpoint.waiters),
+            "kept_idle_seconds": endpoint.idle_for,
+        },
+    }
+
+
+def _time(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
+
+
+# How it is answered
+
+
+def _page(view: View, show: Callable[[View], Any]) -> Answer:
+    async def page(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
+        return answer(show(view))
+
+    return page
+
+
+def _later(what: str) -> Answer:
+    async def page(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
+        return refusal(404, f"{what} is not supported yet")
+
+    return page
+
+
+def _reload(view: View) -> Answer:
+    async def reload(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
+        # A caller that leaves must not stop it half way.
+        outcome = await asyncio.shield(view.reload("admin"))
+        return answer(asdict(outcome), 200 if outcome.ok else 422)
+
+    return reload
+
+
+def _drain(view: View) -> Answer:
+    async def drain(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
+        view.begin_drain()
+        return answer({"draining": view.draining}, 202)
+
+    return drain
+
+
+def _logging(view: View) -> Answer:
+    async def logging(request: web.Request) -> web.StreamResponse:
+        level = request.query.get("level", "").lower()
+        if level not in LEVELS:
+            return refusal(422, f"level: one of {', '.join(LEVELS)}, as in /logging?level=debug")
+        view.set_level(level)
+        return answer({"level": level})
+
+    return logging

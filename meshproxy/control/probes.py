@@ -1,0 +1,130 @@
+"""The metrics port: is it alive, has it started, is it ready; and the scrape.
+
+A failed reload and an open breaker are told but never make it unready: the config before
+still serves, and an upstream's trouble is not this pod's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from meshproxy import __version__
+from meshproxy.control.serving import Answer, answer, plain_errors
+from meshproxy.control.view import View
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+Checks = dict[str, "Check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question a probe asks, and what there is to say about the answer."""
+
+    ok: bool
+    detail: str
+
+
+def live(view: View) -> Checks:  # noqa: ARG001  # whoever answers has a loop that turns
+    return {"loop": Check(True, "answering")}
+
+
+def startup(view: View) -> Checks:
+    """Ready once; draining does not undo a start."""
+    return {"config": _config(view), "listeners": _listeners(view)}
+
+
+def ready(view: View) -> Checks:
+    draining = Check(not view.draining, "draining" if view.draining else "not draining")
+    return {**startup(view), "drain": draining}
+
+
+def told(view: View, checks: Checks) -> tuple[int, dict[str, Any]]:
+    """The status of a probe and its body."""
+    good = all(check.ok for check in checks.values())
+    body = {
+        "status": "ok" if good else "unavailable",
+        "service": view.identity.name,
+        "version": view.identity.version,
+        "meshproxy": __version__,
+        "checks": {
+            name: {"ok": check.ok, "detail": check.detail} for name, check in checks.items()
+        },
+    }
+    return (200 if good else 503), body
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether an Accept field likes OpenMetrics at least as much as the plain text format.
+
+    RFC 9110 section 12.5.1, as far as a scraper needs it: the best weight of each type.
+    """
+    best = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        if kind in best:
+            best[kind] = max(best[kind], _weight(parameters))
+    return 0.0 < best["application/openmetrics-text"] >= best["text/plain"]
+
+
+def metrics_application(view: View) -> web.Application:
+    """GET /metrics, the three probes and their aliases under /health."""
+    application = web.Application(middlewares=[plain_errors])
+    add = application.router.add_get
+    add("/metrics", _scrape(view))
+    for path in ("/livez", "/health/live"):
+        add(path, _probe(view, live))
+    for path in ("/readyz", "/health", "/health/ready"):
+        add(path, _probe(view, ready))
+    for path in ("/startupz", "/health/startup"):
+        add(path, _probe(view, startup))
+    return application
+
+
+def _config(view: View) -> Check:
+    snapshot, standing = view.snapshot, view.standing
+    if snapshot is None:
+        return Check(False, "no config yet")
+    in_force = f"generation {snapshot.generation}, {snapshot.digest}"
+    if standing.ok:
+        return Check(True, in_force)
+    return Check(True, f"{in_force}; the last reload failed: {'; '.join(standing.errors)}")
+
+
+def _listeners(view: View) -> Check:
+    listeners = view.listeners()
+    missing = [f"{one.key} {one.address}" for one in listeners if not one.bound]
+    if missing or not listeners:
+        return Check(False, f"not bound: {', '.join(missing) or 'none yet'}")
+    return Check(True, ", ".join(f"{one.key} {one.address}" for one in listeners))
+
+
+def _probe(view: View, checks: Any) -> Answer:
+    async def probe(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
+        status, body = told(view, checks(view))
+        return answer(body, status)
+
+    return probe
+
+
+def _scrape(view: View) -> Answer:
+    async def scrape(request: web.Request) -> web.StreamResponse:
+        openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+        kind = OPENMETRICS if openmetrics else TEXT
+        return web.Response(body=view.metrics(openmetrics), headers={"Content-Type": kind})
+
+    return scrape
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,80 @@
+"""What the metrics port and the admin port may ask of the running sidecar, and tell it.
+
+The app is one; tests have another. Everything is as it is at the moment of the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from meshproxy.control.reload import Outcome, Reason, Standing
+from meshproxy.core.route import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The service that this sidecar stands in front of, as the file names it."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """One address of the config: the key that says it, where, and whether it is bound."""
+
+    key: str
+    address: str
+    bound: bool
+
+
+class View(Protocol):
+    """The running sidecar from outside of it."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def source(self) -> str:
+        """The name of the file, for people."""
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The config in force; None until the first was adopted."""
+
+    @property
+    def standing(self) -> Standing:
+        """How the latest reload went."""
+
+    @property
+    def draining(self) -> bool: ...
+
+    def uptime(self) -> float:
+        """Seconds since the start."""
+
+    def now(self) -> float:
+        """The monotonic clock that state is kept by, in seconds."""
+
+    def cells(self) -> Iterable[Any]:
+        """The state that policies keep; some of it is `core.report.Reported`."""
+
+    def listeners(self) -> Sequence[Listening]: ...
+
+    def metrics(self, openmetrics: bool) -> bytes:
+        """The text of a scrape."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """Numbers of the process and its connections, as plain data."""
+
+    async def reload(self, reason: Reason) -> Outcome: ...
+
+    def begin_drain(self) -> None:
+        """Stop being ready, finish what is in flight, then end; again is nothing new."""
+
+    def set_level(self, level: str) -> None:
+        """Write log lines of `level` and above; it is one of LEVELS."""
+
+
+LEVELS = ("debug", "info", "warning", "error")
