@@ -52,11 +52,13 @@ def size(value: object) -> int:
 def percent(value: object) -> float:
     """A share from 0 to 1 of `20%`."""
     number, unit = _split(value, "a percentage such as 20%")
+    if not unit and float(number) <= 1.0:
+        raise ValueError(f"write a percentage: {_plain(float(number) * 100)}%")
     if unit != "%":
         raise ValueError(f"add a unit: write {number}%")
     share = float(number) / 100.0
     if share > 1.0:
-        raise ValueError(f"at most 100%, got {number}%")
+        raise ValueError("at most 100%")
     return share
 
 
@@ -73,7 +75,10 @@ def rate(value: object) -> tuple[float, float]:
         raise ValueError("a rate must be above zero; use off to switch a limit off")
     if period in _SECONDS and period not in ("us", "ms"):
         return float(number), _SECONDS[period]
-    seconds = duration(period)
+    try:
+        seconds = duration(period)
+    except ValueError:
+        raise ValueError(f"unknown period {period!r}: write s, m, h, d or, say, 10s") from None
     if seconds <= 0:
         raise ValueError("the period of a rate must be above zero")
     return float(number), seconds

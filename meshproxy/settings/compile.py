@@ -181,6 +181,7 @@ class _Compiler:
             limits=Limits(**self._settings.file.limits.model_dump()),
             trusts=_trusts(self._settings.file.trust, direction),
             record=self._tools.record,
+            routes=tuple(routes),
         )
 
 

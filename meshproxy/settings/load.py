@@ -185,8 +185,8 @@ class _Composer:
     def _key(self, event: Event, path: Path) -> str:
         if isinstance(event, ScalarEvent):
             self._refuse_extras(event, path)
-            if event.value == "<<" and event.style is None:
-                self._problem(event, path, "merge key '<<': write the keys out instead")
+            if event.value == "<<" and not event.style:
+                self._problem(event, (*path, "<<"), "merge key '<<': write the keys out instead")
             return str(event.value)
         if isinstance(event, AliasEvent):
             self._problem(event, path, f"alias '*{event.anchor}' as a key: write it out instead")

@@ -40,7 +40,7 @@ class Match(BaseModel):
             return value
         method, blank, path = value.rpartition(" ")
         if not path.startswith("/"):
-            raise _wrong("write a method and a path, as in POST /orders, or a path alone")
+            raise _wrong("write a method and a path or only a path, as in POST /orders")
         return {"methods": [method], "path": path} if blank else {"path": path}
 
     @field_validator("methods")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshproxy.logic import units
 from meshproxy.logic.match import Rule, read_pattern, shadows
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings import wiring
@@ -99,7 +100,7 @@ def times_fit(context: Context) -> Iterator[Finding]:
             inner = getattr(getattr(model, key, None), name, None) or 0.0
             path = (*place, key, name)
             if context.says(path) and model.timeout and inner > model.timeout:
-                whole = f"{model.timeout:g}s"
+                whole = units.write_duration(model.timeout)
                 yield path, f"longer than the whole call, whose timeout is {whole}"
 
 

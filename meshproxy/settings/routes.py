@@ -30,13 +30,15 @@ UNMATCHED = "__unmatched__"
 class Routes:
     """Makes routes, and remembers which policies each of them has."""
 
-    __slots__ = ("_draft", "_now", "_policies", "_settings", "_tools")
+    __slots__ = ("_draft", "_hops", "_now", "_policies", "_settings", "_tools")
 
     def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
         self._settings = settings
         self._draft = draft
         self._tools = tools
         self._now = now
+        trust = settings.file.trust
+        self._hops = trust.hops if trust.forwarded_from else 0
         self._policies: dict[Route, list[object]] = {}
 
     def policies(self, routes: Iterable[Route]) -> list[object]:
@@ -121,6 +123,7 @@ class Routes:
                 random=self._tools.random,
                 draft=self._draft,
                 tell=self._tools.tell,
+                hops=self._hops,
             )
 
         return scope

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from meshproxy.policies.keys import PATTERN as PER_PATTERN
 from meshproxy.settings import future
 from meshproxy.settings.errors import Path, nearest
 from meshproxy.settings.schema import File
@@ -30,9 +31,9 @@ _KINDS = {
     "tuple_type": "write a list, as in [a, b]",
     "frozen_set_type": "write a list, as in [a, b]",
     "set_type": "write a list, as in [a, b]",
-    "dict_type": "write a mapping, as in {key: value}",
-    "model_type": "write a mapping, as in {key: value}",
-    "model_attributes_type": "write a mapping, as in {key: value}",
+    "dict_type": "write a mapping, as in {{key: value}}",
+    "model_type": "write a mapping, as in {{key: value}}",
+    "model_attributes_type": "write a mapping, as in {{key: value}}",
     "string_too_short": "write at least {min_length} characters",
     "string_too_long": "write at most {max_length} characters",
     "greater_than": "must be above {gt}",
@@ -44,9 +45,10 @@ _KINDS = {
 }
 _PATTERNS = {
     NAME_PATTERN: "a name has letters, digits, '.', '_' and '-', at most 63",
+    PER_PATTERN: "write ip, method, route or header:NAME",
     HOST_PATTERN: "write a host such as payments or payments.shop.svc:8080",
 }
-_QUOTED = re.compile(r"'([^']*)'")
+_OFFERED = re.compile(r"[a-z][a-z0-9_-]+(?=,|$| or )")
 
 
 def sentence(error: Mapping[str, Any], path: Path, found: Any) -> str:
@@ -55,12 +57,25 @@ def sentence(error: Mapping[str, Any], path: Path, found: Any) -> str:
     if kind == "missing":
         return "missing: it has no default, write it"
     if kind == "extra_forbidden":
-        known = keys_at(path[:-1])
-        return future.key(path) or f"unknown key{nearest(str(path[-1]), known)}"
+        return future.key(path) or _unknown(str(path[-1]), path[:-1])
     yet = future.value(path, found)
     if yet is not None:
         return yet
-    return f"{_what(error)}{_found(found)}{_near(error, found)}"
+    what = _what(error)
+    # What stands behind a mapping may be one of its keys, which the sentence names then.
+    shown = "" if isinstance(found, dict) and kind not in _KINDS else f", found {show(found)}"
+    return f"{what}{shown}{_near(what, found)}"
+
+
+def is_echo(error: Mapping[str, Any], found: Any) -> bool:
+    """Whether a list is only too short because its entries were wrong, which is told of each."""
+    return error["type"] == "too_short" and len(found) >= error["ctx"]["min_length"]
+
+
+def _unknown(key: str, around: Path) -> str:
+    if around and key in File.model_fields:
+        return f"unknown key: {key!r} stands at the top of the file"
+    return f"unknown key{nearest(key, keys_at(around))}"
 
 
 def keys_at(path: Path) -> set[str]:
@@ -73,6 +88,8 @@ def keys_at(path: Path) -> set[str]:
             if part in model.model_fields
             for deeper in models_in(model.model_fields[str(part)].annotation)
         ]
+        if not inner and any(model.model_config.get("extra") == "allow" for model in models):
+            return set()  # a key of the user's own, such as a tier
         # An index of a list or a free key of a mapping leads to the same models.
         models = inner or models
     return {name for model in models for name in model.model_fields}
@@ -110,15 +127,12 @@ def _what(error: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return _PATTERNS.get(pattern, f"must look like {pattern}")
-    return str(error["msg"]).removeprefix("Value error, ")
+    return str(error["msg"]).removeprefix("Value error, ").partition(", got ")[0]
 
 
-def _found(found: Any) -> str:
-    return "" if isinstance(found, dict) else f", found {show(found)}"
-
-
-def _near(error: Mapping[str, Any], found: Any) -> str:
-    if error["type"] not in ("literal_error", "enum") or not isinstance(found, str):
+def _near(what: str, found: Any) -> str:
+    """A guess where the sentence offers words to choose from."""
+    if not what.startswith("write ") or not isinstance(found, str):
         return ""
-    said = nearest(found, _QUOTED.findall(error["ctx"]["expected"]))
+    said = nearest(found, (word for word in _OFFERED.findall(what) if word != found))
     return said if "did you mean" in said else ""

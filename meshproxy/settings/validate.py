@@ -20,7 +20,7 @@ from meshproxy.settings.errors import ConfigError, Path, Problem
 from meshproxy.settings.inherit import Inherited, at_path, settle
 from meshproxy.settings.load import Document, read
 from meshproxy.settings.schema import TOP_LEVEL, File, Timeouts
-from meshproxy.settings.sentences import sentence
+from meshproxy.settings.sentences import is_echo, sentence
 
 INHERITED = (
     *Timeouts.model_fields,
@@ -103,12 +103,11 @@ def _placed(errors: list[Any], document: Document, inherited: Inherited) -> list
     known = [problem.path for problem in document.problems]
     for error in errors:
         at = _path(error, inherited.tree)
-        path = inherited.origin(at)
-        if path not in problems and not any(path[: len(one)] == one for one in known if one):
+        path, found = inherited.origin(at), at_path(inherited.tree, at)
+        told = path in problems or any(path[: len(one)] == one for one in known if one)
+        if not told and not is_echo(error, found):
             mark = document.key_mark if error["type"] == "extra_forbidden" else document.mark
-            problems[path] = Problem(
-                *mark(path), path, sentence(error, at, at_path(inherited.tree, at))
-            )
+            problems[path] = Problem(*mark(path), path, sentence(error, at, found))
     return list(problems.values())
 
 
@@ -152,9 +151,9 @@ def _overlaps(path: Path, problems: Iterable[Problem]) -> bool:
 
 
 def _near(one: Path, other: Path) -> bool:
-    """Whether `one` lies in the mapping that holds `other`; the top holds nothing together."""
-    around = other[:-1] or other
-    return one[: len(around)] == around
+    """Whether `one` lies under `other`, beside it, or in a mapping beside it."""
+    beside = one[: len(other) - 1] == other[:-1] and len(one) <= len(other) + 1
+    return one[: len(other)] == other or (beside and len(other) > 1)
 
 
 def _digest(tree: dict[str, Any]) -> str:
