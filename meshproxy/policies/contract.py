@@ -34,7 +34,7 @@ class Scope:
     state is shared exactly as widely as the rule was written (`inbound`,
     `outbound.services.payments`, `...payments.routes.GET /quotes/*`). `rule` is the same with
     its file and line, for people. `tell(event, **fields)` writes one line to the log; never
-    call it per request.
+    call it per request. `hops` is how many trusted proxies stand in front.
     """
 
     direction: str
@@ -47,6 +47,7 @@ class Scope:
     random: Random
     draft: Draft
     tell: Callable[..., None]
+    hops: int = 0
 
     def state(self, kind: str, make: Callable[[], T], *more: Hashable) -> T:
         """The cell of this policy at its owner, found again after a reload."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from meshproxy.policies.circuit_breaker import CircuitBreakerSpec
+from meshproxy.policies.concurrency import ConcurrencySpec
 from meshproxy.policies.contract import Spec
 from meshproxy.policies.load_balancer import LoadBalancerSpec
+from meshproxy.policies.rate_limit import RateLimitSpec
 from meshproxy.policies.retries import RetrySpec
 from meshproxy.policies.tracing import TracingSpec
 
 REGISTRY: tuple[type[Spec], ...] = (
     TracingSpec,
+    RateLimitSpec,
+    ConcurrencySpec,
     LoadBalancerSpec,
     CircuitBreakerSpec,
     RetrySpec,

@@ -1,0 +1,108 @@
+"""Whose level a request spends from: everyone's, its key's, or that of its tier.
+
+A gate joins a measure (`Rate` or `Quota`) with the levels it is applied to. What happens to a
+request that finds nothing left is decided by whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from meshproxy.policies import keys
+
+if TYPE_CHECKING:
+    from meshproxy.core.exchange import Exchange
+    from meshproxy.core.fields import RateOf
+    from meshproxy.logic.keyed import Keyed, Measure, Table
+    from meshproxy.policies.keys import Key
+
+NEAREST = 5
+SAMPLE = 1000
+"""Keys shown on the admin port, and keys looked at to find them: no report is a long pause."""
+
+
+class Whole:
+    """One level for everyone."""
+
+    __slots__ = ("_level", "_measure", "rate")
+
+    def __init__(self, rate: RateOf, measure: Measure[Any], level: Any) -> None:
+        self.rate = rate
+        self._measure = measure
+        self._level = level
+
+    def take(self, exchange: Exchange, now: float) -> float:  # noqa: ARG002  # the same for all
+        """Spend one; 0.0 when there was one, else the seconds until there is."""
+        return self._measure.take(self._level, now)
+
+    def give_back(self, exchange: Exchange) -> None:  # noqa: ARG002  # the same for all
+        """Undo a `take` of this very moment that answered 0.0."""
+        self._measure.give_back(self._level)
+
+    def chosen(self, exchange: Exchange) -> Whole:  # noqa: ARG002  # the same for all
+        """The gate without tiers that answers for this exchange."""
+        return self
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {"left": int(self._measure.left(self._level, now))}
+
+
+class Each:
+    """One level per key."""
+
+    __slots__ = ("_keyed", "_per", "_read", "_table", "rate")
+
+    def __init__(
+        self, rate: RateOf, by: tuple[Sequence[str], Key], table: Table[Any], keyed: Keyed[Any]
+    ) -> None:
+        self.rate = rate
+        self._per, self._read = by
+        self._table = table
+        self._keyed = keyed
+
+    def take(self, exchange: Exchange, now: float) -> float:
+        return self._keyed.take(self._read(exchange), now)
+
+    def give_back(self, exchange: Exchange) -> None:
+        self._keyed.give_back(self._read(exchange))
+
+    def chosen(self, exchange: Exchange) -> Each:  # noqa: ARG002  # the same for all
+        return self
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        nearest = self._keyed.nearest(NEAREST, SAMPLE, now)
+        return {
+            "keys_in_use": len(self._table.levels),
+            "overflowed": self._table.overflowed,
+            "nearest": [
+                {"key": keys.shown(self._per, key), "left": int(left)} for key, left in nearest
+            ],
+        }
+
+
+class Tiered:
+    """The gate that a header's value names, or the base one."""
+
+    __slots__ = ("_base", "_header", "_tiers")
+
+    def __init__(self, header: bytes, tiers: Mapping[bytes, Whole | Each], base: Whole | Each):
+        self._header = header
+        self._tiers = tiers
+        self._base = base
+
+    def take(self, exchange: Exchange, now: float) -> float:
+        return self.chosen(exchange).take(exchange, now)
+
+    def give_back(self, exchange: Exchange) -> None:
+        self.chosen(exchange).give_back(exchange)
+
+    def chosen(self, exchange: Exchange) -> Whole | Each:
+        return self._tiers.get(exchange.taken.get(self._header, b""), self._base)
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        tiers = {name.decode(): gate.report(now) for name, gate in self._tiers.items()}
+        return {**self._base.report(now), "tiers": tiers}
+
+
+Gate: TypeAlias = Whole | Each | Tiered

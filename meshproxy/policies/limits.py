@@ -1,0 +1,145 @@
+"""Rate limits at work: every limit of a route must admit, or the request is told when to come.
+
+A request that one limit refuses spends nothing of any; the limit that asks for the longest
+wait is the one reported. How much is left, and for whom, is known to the gates alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from meshproxy.core.report import Sample
+from meshproxy.core.verdict import Refusal
+from meshproxy.logic import units
+
+if TYPE_CHECKING:
+    from meshproxy.core.exchange import Exchange
+    from meshproxy.core.fields import RateOf
+    from meshproxy.policies.gates import Each, Gate, Whole
+
+
+class Series:
+    """Refusals by direction, route and limit: one cell for all, so that no series comes twice."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+
+    def samples(self) -> Iterable[Sample]:
+        for (direction, route, limit), count in self.counts.items():
+            labels = (("direction", direction), ("route", route), ("limit", limit))
+            yield Sample("meshproxy_rate_limited_total", labels, float(count))
+
+
+class Refused:
+    """How many requests the limit `name` refused, in all generations of the file."""
+
+    __slots__ = ("_direction", "_series", "count", "name")
+
+    def __init__(self, direction: str, name: str, series: Series) -> None:
+        self.name = name
+        self.count = 0
+        self._direction = direction
+        self._series = series
+
+    def add(self, route: str) -> None:
+        self.count += 1
+        self._series.counts[self._direction, route, self.name] += 1
+
+
+class Limit:
+    """One entry of `rate_limits`: its gate, its words, and its record on the admin port."""
+
+    __slots__ = ("_about", "_gate", "_refused", "_rule", "_words", "give_back", "take")
+
+    section = "rate-limits"
+
+    def __init__(self, rule: str, gate: Gate, refused: Refused, about: Mapping[str, Any]) -> None:
+        # Bound here and not passed on by a method: one call less per limit and request.
+        self.take = gate.take
+        self.give_back = gate.give_back
+        self._rule = rule
+        self._gate = gate
+        self._refused = refused
+        self._about = about
+        self._words: dict[Whole | Each, tuple[str, bytes, bytes]] = {}
+
+    def refuse(self, exchange: Exchange, wait: float) -> Refusal:
+        """The answer to a request for which this limit has room in `wait` seconds.
+
+        The fields are those of draft-ietf-httpapi-ratelimit-headers; its `t` and
+        `retry-after` agree, and whoever waits so long alone is admitted.
+        """
+        self._refused.add(exchange.route.name)
+        gate = self._gate.chosen(exchange)
+        words = self._words.get(gate)
+        if words is None:
+            words = self._words[gate] = self._phrase(gate.rate)
+        detail, policy, limit = words
+        seconds = max(1, ceil(wait))
+        return Refusal(
+            429, "RL", detail, self._rule, float(seconds), policy + limit + b"%d\r\n" % seconds
+        )
+
+    def _phrase(self, rate: RateOf) -> tuple[str, bytes, bytes]:
+        """What every refusal under this rate has in common."""
+        name = self._refused.name
+        quota, period = whole_quota(rate)
+        written = units.write_rate(rate.count, rate.seconds)
+        return (
+            f'the rate limit "{name}" of {written} is used up',
+            f'RateLimit-Policy: "{name}";q={quota};w={period}\r\n'.encode(),
+            f'RateLimit: "{name}";r=0;t='.encode(),
+        )
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {
+            "name": self._refused.name,
+            "rule": self._rule,
+            **self._about,
+            "refused": self._refused.count,
+            **self._gate.report(now),
+        }
+
+
+class RateLimits:
+    """All limits of a route, outermost first."""
+
+    __slots__ = ("_limits", "reads")
+
+    def __init__(self, limits: Sequence[Limit], reads: frozenset[bytes]) -> None:
+        self._limits = tuple(limits)
+        self.reads = reads
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | None:
+        for limit in self._limits:
+            if limit.take(exchange, now) > 0.0:
+                return self._refuse(limit, exchange, now)
+        return None
+
+    def _refuse(self, first: Limit, exchange: Exchange, now: float) -> Refusal:
+        """Give back what limits before `first` let go, ask the rest, and name the tightest."""
+        at = self._limits.index(first)
+        for limit in self._limits[:at]:
+            limit.give_back(exchange)
+        tightest, longest = first, 0.0
+        for limit in self._limits[at:]:
+            wait = limit.take(exchange, now)
+            if wait == 0.0:
+                limit.give_back(exchange)
+            elif wait > longest:
+                tightest, longest = limit, wait
+        return tightest.refuse(exchange, longest)
+
+
+def whole_quota(rate: RateOf) -> tuple[int, int]:
+    """A rate as whole requests per whole seconds; never more generous than the rate."""
+    if rate.count < 1.0:
+        return 1, ceil(rate.seconds / rate.count)
+    if rate.seconds < 1.0 and rate.per_second >= 1.0:
+        return int(rate.per_second), 1
+    return int(rate.count), ceil(rate.seconds)
