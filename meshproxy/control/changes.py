@@ -28,7 +28,7 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
     if old == new:
         return
     before, after = _parts(old), _parts(new)
-    if before is None or after is None:
+    if before is None or after is None or type(old) is not type(new):
         yield _line(path, old, new)
         return
     if isinstance(new, list) and _reordered(before, after):

@@ -1,0 +1,240 @@
+"""The admin port shows the state of the moment, obeys POST alone, and hears no stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from meshproxy.control.admin import MAX_BODY, admin_application, is_foreign, is_own_name
+from meshproxy.control.reload import Outcome
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.route import Cluster, Endpoint, Limits, Phases, Plan, Route, Snapshot
+
+from .ports import Ask, Stage, Told, talk
+
+
+class Series:
+    in_flight = 0
+
+    def ended(self, exchange: Exchange, now: float) -> None: ...
+    def attempted(self, result: str) -> None: ...
+
+
+class Never:
+    """A policy and a classifier of a route that nobody takes."""
+
+    def admit(self, exchange: Exchange, now: float) -> None: ...
+    def failed(self, exchange: Exchange) -> bool:
+        return False
+
+    def match(self, exchange: Exchange) -> Route:
+        raise AssertionError
+
+
+class Breaker:
+    section = "breakers"
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {"endpoint": "10.0.0.1:1", "state": "open", "at": now}
+
+
+class Retries:
+    section = "retries"
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {"upstream": "payments"}
+
+
+def serving() -> Snapshot:
+    """A snapshot with one route to one endpoint."""
+    cluster = Cluster("payments", (Endpoint("10.0.0.1:1", "10.0.0.1", 1, 3),), Series())
+    never = Never()
+    route = Route(
+        "GET /a",
+        "outbound",
+        cluster,
+        Phases(admit=(never.admit,)),
+        lambda *_: None,
+        never,
+        Series(),
+        timeout=5.0,
+        rule="f.yaml:3",
+        about={"match": "GET /a"},
+    )
+    plan = Plan(
+        "outbound", "outbound", "::1", 15001, never, route, {}, Limits(),
+        lambda address: False, lambda exchange, now: None, (route,),
+    )  # fmt: skip
+    return Snapshot(3, "abc", {"outbound": plan}, (cluster,), {"outbound": {}})
+
+
+def told(stage: Stage, path: str, method: str = "GET", **more: Any) -> Told:
+    answers: list[Told] = []
+
+    async def script(ask: Ask) -> None:
+        answers.append(await ask(path, method, **more))
+
+    talk(admin_application(stage), script)
+    return answers[0]
+
+
+def test_info_says_who_it_is() -> None:
+    body = told(Stage(), "/info").json
+    assert body["service"] == {"name": "orders", "version": "1.2"}
+    assert body["uptime_seconds"] == 12.5
+    assert body["listeners"] == [{"key": "inbound", "address": "127.0.0.1:15006", "bound": True}]
+
+
+def test_config_is_the_one_in_force_with_the_last_reload() -> None:
+    body = told(Stage(), "/config").json
+    assert (body["generation"], body["digest"], body["source"]) == (3, "abc", "meshproxy.yaml")
+    assert body["config"] == {"inbound": {"app": ":1"}}
+    assert body["last_reload"]["ok"] is True
+    assert body["loaded_at"] == "1970-01-01T00:16:40+00:00"
+
+
+def test_routes_are_told_with_their_policies_and_their_line() -> None:
+    (plan,) = told(Stage(snapshot=serving()), "/routes").json
+    assert (plan["listener"], plan["listen"]) == ("outbound", "[::1]:15001")
+    (route,) = plan["routes"]
+    assert route["name"] == route["match"] == "GET /a"
+    assert (route["upstream"], route["rule"]) == ("payments", "f.yaml:3")
+    assert route["timeout_seconds"] == 5.0
+    assert route["phases"] == {"admit": ["Never"]}
+
+
+def test_clusters_are_told_with_their_endpoints() -> None:
+    (cluster,) = told(Stage(snapshot=serving()), "/clusters").json
+    assert cluster["name"] == "payments"
+    (endpoint,) = cluster["endpoints"]
+    assert (endpoint["address"], endpoint["weight"]) == ("10.0.0.1:1", 3)
+    assert endpoint["connections"]["open"] == 0
+
+
+def test_state_is_shown_under_its_section_and_the_rest_in_stats() -> None:
+    stage = Stage(state=[Breaker(), object(), Retries()])
+    assert told(stage, "/breakers").json == [
+        {"endpoint": "10.0.0.1:1", "state": "open", "at": 50.0}
+    ]
+    assert told(stage, "/rate-limits").json == []
+    assert told(stage, "/stats").json == {
+        "uptime_seconds": 12.5,
+        "in_flight": 2,
+        "retries": [{"upstream": "payments"}],
+    }
+
+
+@pytest.mark.parametrize("path", ["/info", "/config", "/routes", "/clusters"])
+def test_before_the_first_config_there_is_little_but_an_answer(path: str) -> None:
+    assert told(Stage(snapshot=None), path).status == 200
+
+
+def test_reload_answers_with_what_changed() -> None:
+    stage = Stage()
+    answer = told(stage, "/reload", "POST")
+    assert (answer.status, stage.asked) == (200, ["admin"])
+    assert (answer.json["generation"], answer.json["changes"]) == (4, ["a: 1 -> 2"])
+
+
+def test_a_failed_reload_answers_with_the_errors() -> None:
+    stage = Stage(outcome=Outcome(False, "admin", 3, "abc", ("meshproxy.yaml:3:5: wrong",)))
+    answer = told(stage, "/reload", "POST")
+    assert answer.status == 422
+    assert answer.json["errors"] == ["meshproxy.yaml:3:5: wrong"]
+
+
+def test_drain_begins_to_drain() -> None:
+    stage = Stage()
+    answer = told(stage, "/drain", "POST")
+    assert (answer.status, answer.json, stage.draining) == (202, {"draining": True}, True)
+
+
+def test_logging_sets_a_known_level_only() -> None:
+    stage = Stage()
+    assert told(stage, "/logging?level=debug", "POST").json == {"level": "debug"}
+    assert stage.level == "debug"
+    for query in ("", "?level=", "?level=loud"):
+        assert told(stage, f"/logging{query}", "POST").status == 422
+    assert stage.level == "debug"
+
+
+@pytest.mark.parametrize("path", ["/reload", "/drain", "/logging?level=debug"])
+def test_a_get_changes_nothing(path: str) -> None:
+    stage = Stage()
+    answer = told(stage, path)
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert (stage.asked, stage.draining, stage.level) == ([], False, "info")
+
+
+@pytest.mark.parametrize("path", ["/", "/explain"])
+def test_what_is_to_come_says_so(path: str) -> None:
+    answer = told(Stage(), path)
+    assert answer.status == 404
+    assert "not supported yet" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:15000", "127.0.0.1", "127.0.0.1:1", "127.8.8.8", "[::1]", "[::1]:9"],
+)
+def test_loopback_names_are_ours(host: str) -> None:
+    assert is_own_name([host])
+    assert told(Stage(), "/info", host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.test", "evil.test:15000", "localhost.evil.test", "127.0.0.1.evil.test", "10.0.0.1",
+     "0.0.0.0:15000", "[::]", "", "localhost:x", "a@localhost", "2130706433"],
+)  # fmt: skip
+def test_any_other_host_is_refused_even_for_reading(host: str) -> None:
+    stage = Stage()
+    assert not is_own_name([host])
+    for path, method in (("/info", "GET"), ("/reload", "POST"), ("/nothing", "GET")):
+        assert told(stage, path, method, host=host).status in (400, 403)
+    assert stage.asked == []
+
+
+def test_no_host_and_two_hosts_are_refused() -> None:
+    assert not is_own_name([])
+    assert not is_own_name(["localhost", "localhost"])
+    assert told(Stage(), "/info", host=None).status == 403
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Origin": "http://evil.test"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:3000"},
+        {"Origin": "https://127.0.0.1"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+)
+def test_a_page_of_somewhere_else_is_refused(fields: dict[str, str]) -> None:
+    stage = Stage()
+    assert told(stage, "/reload", "POST", **fields).status == 403
+    assert stage.asked == []
+
+
+def test_our_own_page_and_curl_are_heard() -> None:
+    assert not is_foreign({"Host": "127.0.0.1:15000"})
+    assert not is_foreign({"Host": "127.0.0.1:15000", "Origin": "http://127.0.0.1:15000"})
+    assert not is_foreign({"Host": "localhost", "Sec-Fetch-Site": "same-origin"})
+
+
+@pytest.mark.parametrize(("size", "status"), [(10, 200), (MAX_BODY + 1, 413)])
+def test_a_body_that_is_too_large_is_refused(size: int, status: int) -> None:
+    assert told(Stage(), "/reload", "POST", body=b"x" * size).status == status
+
+
+def test_no_answer_may_be_kept_or_sniffed() -> None:
+    shown: Callable[[str], Told] = lambda path: told(Stage(), path)  # noqa: E731
+    for path in ("/info", "/nothing", "/explain"):
+        headers = shown(path).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["server"] == "meshproxy"

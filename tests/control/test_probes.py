@@ -1,0 +1,115 @@
+"""Ready means: config in force, every listener bound, not draining; and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproxy.control.probes import (
+    live,
+    metrics_application,
+    ready,
+    startup,
+    told,
+    wants_openmetrics,
+)
+from meshproxy.control.reload import Standing
+from meshproxy.control.view import Listening
+
+from .ports import Ask, Stage, talk
+
+
+def status(stage: Stage, checks: object) -> int:
+    return told(stage, checks(stage))[0]  # type: ignore[operator]
+
+
+def test_a_bound_and_configured_one_is_ready() -> None:
+    code, body = told(Stage(), ready(Stage()))
+    assert code == 200
+    assert (body["status"], body["service"], body["version"]) == ("ok", "orders", "1.2")
+    assert set(body["checks"]) == {"config", "listeners", "drain"}
+    assert "127.0.0.1:15006" in body["checks"]["listeners"]["detail"]
+
+
+def test_draining_ends_readiness_but_not_life() -> None:
+    stage = Stage(draining=True)
+    assert [status(stage, each) for each in (live, startup, ready)] == [200, 200, 503]
+
+
+def test_before_the_first_config_it_has_not_started() -> None:
+    stage = Stage(snapshot=None, listening=[])
+    assert [status(stage, each) for each in (live, startup, ready)] == [200, 503, 503]
+
+
+def test_a_listener_that_is_not_bound_is_named() -> None:
+    stage = Stage(listening=[Listening("outbound", "127.0.0.1:15001", False)])
+    code, body = told(stage, ready(stage))
+    assert code == 503
+    assert body["checks"]["listeners"]["detail"] == "not bound: outbound 127.0.0.1:15001"
+
+
+def test_a_failed_reload_is_told_and_stays_ready() -> None:
+    standing = Standing(3, "abc", False, "file", 2.0, 1.0, ("meshproxy.yaml:3:5: wrong",))
+    code, body = told(Stage(), ready(Stage(standing=standing)))
+    assert code == 200
+    assert "meshproxy.yaml:3:5: wrong" in body["checks"]["config"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text; version=1.0.0", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3", True),
+        ("text/plain;q=0.9, application/openmetrics-text;q=0.1", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=x", False),
+        ("application/json", False),
+    ],
+)
+def test_the_format_is_the_one_the_scraper_likes_best(accept: str, wanted: bool) -> None:
+    assert wants_openmetrics(accept) is wanted
+
+
+def test_the_port_answers_every_alias() -> None:
+    async def script(ask: Ask) -> None:
+        for path in ("/livez", "/readyz", "/startupz", "/health", "/health/live"):
+            answer = await ask(path)
+            assert (answer.status, answer.json["service"]) == (200, "orders")
+        for path in ("/health/ready", "/health/startup"):
+            assert (await ask(path)).status == 200
+        assert (await ask("/readyz", "HEAD")).body == b""
+
+    talk(metrics_application(Stage()), script)
+
+
+def test_the_port_says_503_while_draining() -> None:
+    async def script(ask: Ask) -> None:
+        assert (await ask("/readyz")).status == 503
+        assert (await ask("/health")).status == 503
+        assert (await ask("/livez")).status == 200
+
+    talk(metrics_application(Stage(draining=True)), script)
+
+
+def test_a_scrape_is_answered_in_either_format() -> None:
+    async def script(ask: Ask) -> None:
+        plain = await ask("/metrics")
+        assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert plain.body == b"up 1\n"
+        other = await ask("/metrics", Accept="application/openmetrics-text")
+        assert other.headers["content-type"].startswith("application/openmetrics-text; version=1")
+        assert other.body == b"# EOF\n"
+
+    talk(metrics_application(Stage()), script)
+
+
+def test_what_is_not_there_is_said_in_json() -> None:
+    async def script(ask: Ask) -> None:
+        answer = await ask("/nothing")
+        assert (answer.status, "error" in answer.json) == (404, True)
+        answer = await ask("/metrics", "POST")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET,HEAD")
+
+    talk(metrics_application(Stage()), script)
