@@ -1,0 +1,147 @@
+"""The metric families there are: name, type and help, in the order in which they are printed.
+
+Names and labels are the public contract. No label holds a raw path, host or client. `merge`
+says how samples with the very same labels, of two pieces of state, become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+
+class Family(NamedTuple):
+    """One metric; `labels` for the reader, in the order in which they are printed."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram", "info", "unknown"]
+    help: str
+    labels: str = ""
+    merge: Callable[[Iterable[float]], float] = sum
+
+
+REQUESTS = Family(
+    "meshproxy_requests_total",
+    "counter",
+    "Requests that ended, by the status the caller saw and the proxy's reason codes.",
+    "direction,route,upstream,method,code,flags",
+)
+DURATION = Family(
+    "meshproxy_request_duration_seconds",
+    "histogram",
+    "From the request head to the end of the answer.",
+    "direction,route,upstream",
+)
+FIRST_BYTE = Family(
+    "meshproxy_time_to_first_byte_seconds",
+    "histogram",
+    "From the request head to the head of the answer.",
+    "direction,route,upstream",
+)
+IN_FLIGHT = Family(
+    "meshproxy_in_flight_requests",
+    "gauge",
+    "Requests that began and have not ended.",
+    "direction,route,upstream",
+)
+ATTEMPTS = Family(
+    "meshproxy_upstream_attempts_total",
+    "counter",
+    "Attempts, retries included, by result: success, a failure's condition, a failing status.",
+    "upstream,result",
+)
+OVERFLOW = Family(
+    "meshproxy_series_dropped_total",
+    "counter",
+    "Events counted under __other__ because there were too many series already.",
+)
+BUILD = Family("meshproxy_build_info", "info", "What is running; always 1.", "version,python")
+
+FAMILIES: tuple[Family, ...] = (
+    REQUESTS,
+    DURATION,
+    FIRST_BYTE,
+    IN_FLIGHT,
+    ATTEMPTS,
+    Family(
+        "meshproxy_retries_total",
+        "counter",
+        "Retries by outcome.",
+        "upstream,outcome",
+    ),
+    Family(
+        "meshproxy_rate_limited_total",
+        "counter",
+        "Requests that a rate limit refused.",
+        "direction,route,limit",
+    ),
+    Family(
+        "meshproxy_concurrency_in_use",
+        "gauge",
+        "Requests that hold a place of a concurrency limit.",
+        "upstream,scope",
+    ),
+    Family(
+        "meshproxy_concurrency_queued",
+        "gauge",
+        "Requests that wait for a place of a concurrency limit.",
+        "upstream,scope",
+    ),
+    Family(
+        "meshproxy_breaker_state",
+        "gauge",
+        "0 closed, 1 open, 2 half-open.",
+        "upstream,endpoint",
+        max,
+    ),
+    Family(
+        "meshproxy_breaker_transitions_total",
+        "counter",
+        "Changes of a breaker's state.",
+        "upstream,endpoint,from,to",
+    ),
+    Family(
+        "meshproxy_upstream_connections",
+        "gauge",
+        "Connections to upstreams by state.",
+        "upstream,state",
+    ),
+    Family(
+        "meshproxy_downstream_connections",
+        "gauge",
+        "Connections of callers.",
+        "direction",
+    ),
+    Family(
+        "meshproxy_config_last_reload_successful",
+        "gauge",
+        "1 if the latest attempt to load the config succeeded, else 0.",
+        merge=min,
+    ),
+    Family(
+        "meshproxy_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the config in force was loaded, in seconds since 1970.",
+        merge=max,
+    ),
+    Family(
+        "meshproxy_config_generation",
+        "gauge",
+        "How many configs were in force since the start.",
+        merge=max,
+    ),
+    Family(
+        "meshproxy_log_lines_dropped_total",
+        "counter",
+        "Log lines lost because nobody read them or the disk was full.",
+    ),
+    OVERFLOW,
+    BUILD,
+)
+
+BY_NAME = {family.name: family for family in FAMILIES}
+
+
+def family_of(name: str) -> Family:
+    """The family of a sample; one that the table forgot is still shown."""
+    return BY_NAME.get(name) or Family(name, "unknown", "Not documented.")

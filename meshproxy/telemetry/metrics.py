@@ -1,0 +1,219 @@
+"""Counts of traffic: plain adds while requests run, text only when somebody scrapes.
+
+`RouteSeries` and `ClusterSeries` are what the data plane holds; `Telemetry` finds them again
+by their labels after a reload, so that no counter goes back, and bounds how many there can
+be. What other rooms count comes in as samples when the page is written.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from meshproxy.core.report import Sample, Sampled
+from meshproxy.telemetry import families
+from meshproxy.telemetry.exposition import Page, labelled
+
+if TYPE_CHECKING:
+    from meshproxy.core.exchange import Exchange
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Upper bounds in seconds, of the OpenTelemetry conventions for HTTP; a last one is infinite."""
+
+ROWS = 1000
+"""Most routes, and most clusters, with series of their own; the rest share `__other__`."""
+COUNTS = 500
+COUNTS_PER_ROW = 20
+"""Most request counters: so many, and so many more for each route."""
+RESULTS = 50
+"""Most results of attempts per cluster."""
+
+OTHER = "__other__"
+_METHODS = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
+)
+_ODD_METHOD = b"_OTHER"
+_ODD = (OTHER.encode(), 0, OTHER)
+
+Key = tuple[bytes, int, str]
+"""Method, status, reason codes."""
+
+
+class Room:
+    """How many more request counters there may be, and what found no room."""
+
+    __slots__ = ("dropped", "left")
+
+    def __init__(self) -> None:
+        self.left = COUNTS
+        self.dropped = 0
+
+
+class RouteSeries:
+    """What ended on one route; each histogram has one count per bound and one above all."""
+
+    __slots__ = (
+        "_room",
+        "counts",
+        "duration_sum",
+        "durations",
+        "first_byte_sum",
+        "first_bytes",
+        "in_flight",
+        "labels",
+    )
+
+    def __init__(self, labels: str, room: Room) -> None:
+        self.labels = labels
+        self.in_flight = 0
+        self.counts: dict[Key, int] = {}
+        self.durations = [0] * (len(BOUNDS) + 1)
+        self.duration_sum = 0.0
+        self.first_bytes = [0] * (len(BOUNDS) + 1)
+        self.first_byte_sum = 0.0
+        self._room = room
+
+    def ended(self, exchange: Exchange, now: float) -> None:
+        """Count one exchange; its status, codes and times are final. Adds, and never raises."""
+        key = (exchange.method, exchange.status, exchange.flags)
+        try:
+            self.counts[key] += 1
+        except KeyError:
+            self._count_rare(key)
+        began = exchange.began
+        took = now - began
+        self.durations[bisect_left(BOUNDS, took)] += 1
+        self.duration_sum += took
+        if exchange.first_byte:
+            took = exchange.first_byte - began
+            self.first_bytes[bisect_left(BOUNDS, took)] += 1
+            self.first_byte_sum += took
+
+    def _count_rare(self, key: Key) -> None:
+        """A key that is new, or never gets a counter of its own."""
+        method, status, flags = key
+        if method not in _METHODS:
+            key = (_ODD_METHOD, status, flags)
+        if key not in self.counts:
+            if self._room.left <= 0:
+                self._room.dropped += 1
+                key = _ODD
+            else:
+                self._room.left -= 1
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+
+class ClusterSeries:
+    """Attempts at one upstream by result."""
+
+    __slots__ = ("_room", "labels", "results")
+
+    def __init__(self, labels: str, room: Room) -> None:
+        self.labels = labels
+        self.results: dict[str, int] = {}
+        self._room = room
+
+    def attempted(self, result: str) -> None:
+        """Count the end of one attempt."""
+        try:
+            self.results[result] += 1
+        except KeyError:
+            if len(self.results) >= RESULTS:
+                self._room.dropped += 1
+                result = OTHER
+            self.results[result] = self.results.get(result, 0) + 1
+
+
+class Telemetry:
+    """All series of the process, and the page that shows them."""
+
+    def __init__(self, version: str, python: str) -> None:
+        self._room = Room()
+        self._rows: dict[tuple[str, str, str], RouteSeries] = {}
+        self._clusters: dict[str, ClusterSeries] = {}
+        self._carried: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        labels = (("version", version), ("python", python))
+        self._build = Sample(families.BUILD.name, labels, 1)
+
+    def series(self, direction: str, route: str, upstream: str) -> RouteSeries:
+        """The counters of one route, those it had before a reload included."""
+        key = (direction, route, upstream)
+        row = self._rows.get(key)
+        if row is None:
+            if len(self._rows) >= ROWS:
+                key = (direction, OTHER, OTHER)
+            row = self._rows.get(key) or self._new_row(key)
+        return row
+
+    def _new_row(self, key: tuple[str, str, str]) -> RouteSeries:
+        labels = zip(("direction", "route", "upstream"), key, strict=True)
+        row = self._rows[key] = RouteSeries(labelled(labels), self._room)
+        self._room.left += COUNTS_PER_ROW
+        return row
+
+    def cluster_series(self, upstream: str) -> ClusterSeries:
+        """The counters of one upstream, those it had before a reload included."""
+        if upstream not in self._clusters and len(self._clusters) >= ROWS:
+            upstream = OTHER
+        cluster = self._clusters.get(upstream)
+        if cluster is None:
+            labels = labelled((("upstream", upstream),))
+            cluster = self._clusters[upstream] = ClusterSeries(labels, self._room)
+        return cluster
+
+    def retire(self, cells: Iterable[object]) -> None:
+        """Remember the counters of state that a reload forgets: a counter must not go back."""
+        for sample in samples_of(cells):
+            if families.family_of(sample.family).type == "counter":
+                key = (sample.family, sample.labels)
+                self._carried[key] = self._carried.get(key, 0.0) + sample.value
+
+    def page(self, samples: Iterable[Sample], *, openmetrics: bool = False) -> bytes:
+        """Everything as text: ours, and `samples` of the rest of the house.
+
+        0.8 ms for 1,000 lines, on the event loop.
+        """
+        page = Page(openmetrics)
+        self._write_rows(page)
+        page.family(families.ATTEMPTS)
+        for cluster in self._clusters.values():
+            for result, count in cluster.results.items():
+                page.line(families.ATTEMPTS, cluster.labels, (("result", result),), count)
+        page.samples([*samples, *self._kept(), *self._own()])
+        return page.text()
+
+    def _write_rows(self, page: Page) -> None:
+        rows = [row for row in self._rows.values() if row.counts or row.in_flight]
+        page.family(families.REQUESTS)
+        for row in rows:
+            for (method, status, flags), count in row.counts.items():
+                code = str(status) if status else OTHER if flags == OTHER else "0"
+                more = (("method", method.decode()), ("code", code), ("flags", flags))
+                page.line(families.REQUESTS, row.labels, more, count)
+        page.family(families.DURATION)
+        for row in rows:
+            page.histogram(families.DURATION, row.labels, BOUNDS, row.durations, row.duration_sum)
+        page.family(families.FIRST_BYTE)
+        for row in rows:
+            page.histogram(
+                families.FIRST_BYTE, row.labels, BOUNDS, row.first_bytes, row.first_byte_sum
+            )
+        page.family(families.IN_FLIGHT)
+        for row in rows:
+            page.line(families.IN_FLIGHT, row.labels, (), row.in_flight)
+
+    def _kept(self) -> Iterator[Sample]:
+        for (family, labels), value in self._carried.items():
+            yield Sample(family, labels, value)
+
+    def _own(self) -> Iterator[Sample]:
+        yield Sample(families.OVERFLOW.name, (), self._room.dropped)
+        yield self._build
+
+
+def samples_of(cells: Iterable[object]) -> Iterator[Sample]:
+    """What those of the ledger's cells that have numbers say."""
+    for cell in cells:
+        if isinstance(cell, Sampled):
+            yield from cell.samples()
