@@ -109,7 +109,10 @@ def read_answer(exchange: Exchange, answer: Answer, fields: Sequence[tuple[bytes
     return 100 <= status <= 599
 
 
-def _read_connection(answer: Answer, value: bytes) -> set[bytes]:
+def _read_connection(answer: Answer, value: bytes) -> set[bytes] | None:
+    if value == b"keep-alive":
+        answer.keep_alive = True
+        return None
     tokens = {token.strip() for token in value.lower().split(b",")}
     if b"close" in tokens:
         answer.keep_alive = False

@@ -33,9 +33,9 @@ class Downstream(asyncio.Protocol):
     """Protocol shell: feed the parser, then dispatch what one read brought."""
 
     __slots__ = (
-        "_arrived", "_backlog", "_closing", "_current", "_eof", "_fields", "_head_bytes", "_left",
-        "_linger", "_listener", "_now", "_parser", "_parsing", "_peer", "_queue", "_running",
-        "_target", "_transport", "busy_since", "idle_since",
+        "_arrived", "_backlog", "_closing", "_current", "_eof", "_fields", "_head_bytes", "_held",
+        "_left", "_linger", "_listener", "_now", "_parser", "_parsing", "_peer", "_queue",
+        "_running", "_target", "_transport", "busy_since", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -49,6 +49,7 @@ class Downstream(asyncio.Protocol):
         self._running = False
         self._closing = False
         self._eof = False
+        self._held = False
         self._linger = -1
         self._now = 0.0
         self.idle_since = 0.0
@@ -82,7 +83,7 @@ class Downstream(asyncio.Protocol):
         current = self._current
         if current is not None and current is not self._parsing:
             self._backlog += data
-            flow.hold(self._transport)
+            self.hold()
             return
         if self._left >= 0:
             data = self._raw_body(data)
@@ -272,9 +273,9 @@ class Downstream(asyncio.Protocol):
         if self._eof and self._current is None:
             self._transport.close()
         elif self._current is not None and (self._queue or self._backlog):
-            flow.hold(self._transport)
+            self.hold()
         elif self._current is None and not self._closing:
-            flow.release(self._transport)
+            self.resume()
 
     def _feed_backlog(self) -> None:
         data, self._backlog = self._backlog, b""
@@ -337,10 +338,12 @@ class Downstream(asyncio.Protocol):
             flow.write(self._transport, pieces, size)
 
     def hold(self) -> None:
+        self._held = True
         flow.hold(self._transport)
 
     def resume(self) -> None:
-        if not self._queue and not self._backlog:
+        if self._held and not self._queue and not self._backlog:
+            self._held = False
             flow.release(self._transport)
 
     def cut(self, exchange: Exchange) -> None:
@@ -360,8 +363,8 @@ class Downstream(asyncio.Protocol):
         self.idle_since = now
         if self._queue or self._backlog:
             self._advance()
-        else:
-            flow.release(self._transport)
+        elif self._held:
+            self.resume()
 
     def _close(self, exchange: Exchange) -> None:
         self._closing = True

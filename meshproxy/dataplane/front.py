@@ -43,6 +43,11 @@ class Front:
         """Those that accept, and those whose last clients are leaving."""
         return (*self._open.values(), *self._leaving)
 
+    def accepts(self, plan: Plan) -> bool:
+        """Whether the address of this plan is open."""
+        listener = self._open.get((plan.host, plan.port))
+        return listener is not None and listener.is_open
+
     def prepare(self, plans: Mapping[str, Plan]) -> dict[Place, socket.socket]:
         """Bind every address that is not open yet. Raises BindError and leaves nothing open."""
         made: dict[Place, socket.socket] = {}

@@ -44,6 +44,10 @@ class Listener:
             lambda: Downstream(self), sock=self._sock, backlog=BACKLOG
         )
 
+    @property
+    def is_open(self) -> bool:
+        return self._server is not None and self._server.is_serving()
+
     def welcome(self, client: Downstream, address: str) -> Peer:
         """Count a new client in, and say who it is."""
         self.clients.add(client)

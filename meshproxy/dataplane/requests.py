@@ -217,6 +217,9 @@ def _read_connection(
     exchange: Exchange, value: bytes, table: Mapping[bytes, int]
 ) -> tuple[Refusal | None, frozenset[bytes]]:
     """Note close and keep-alive; return the fields that the sender nominated for removal."""
+    if value == b"keep-alive":
+        exchange.keep_alive = True
+        return None, frozenset()
     tokens = {token.strip() for token in value.lower().split(b",")}
     if b"close" in tokens:
         exchange.keep_alive = False

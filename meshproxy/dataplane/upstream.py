@@ -38,8 +38,8 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_answer", "_chunked", "_clock", "_conductor", "_done", "_excess", "_exchange", "_fields",
-        "_head_bytes", "_heard", "_interim", "_left", "_parser", "_pieces", "_pool", "_reason",
-        "_relaying", "_transport", "endpoint", "idle_since", "reused",
+        "_head_bytes", "_heard", "_held", "_interim", "_left", "_parser", "_pieces", "_pool",
+        "_reason", "_relaying", "_transport", "endpoint", "idle_since", "reused",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,7 @@ class Upstream(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._fields: list[tuple[bytes, bytes]] = []
         self._exchange: Exchange | None = None
+        self._held = False
         self._reset()
 
     def _reset(self) -> None:
@@ -253,7 +254,8 @@ class Upstream(asyncio.Protocol):
             self._pool.learned(self.endpoint, answer.idle_for)
         if exchange.method == b"HEAD" or self._left == 0:
             self._parser = None  # it believes that a body is still to come
-        flow.release(transport)
+        if self._held:
+            self.resume()
         self._reset()
         self.reused = True
         self._pool.give(self, now)
@@ -301,9 +303,11 @@ class Upstream(asyncio.Protocol):
             self._transport.abort()
 
     def hold(self) -> None:
+        self._held = True
         flow.hold(self._transport)
 
     def resume(self) -> None:
+        self._held = False
         flow.release(self._transport)
 
     def is_usable(self, now: float) -> bool:

@@ -1,0 +1,309 @@
+"""The composition root: settings, control, data plane and telemetry become one process.
+
+The only place that knows every room, and the only global wiring. `run` is what the command
+line calls; `App` is the running sidecar, and what the two HTTP ports show of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from meshproxy.control.ports import Ports
+from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
+from meshproxy.control.view import Identity, Listening
+from meshproxy.core.ledger import Draft, Ledger
+from meshproxy.core.report import Sample, Sampled
+from meshproxy.core.route import Endpoint, Snapshot
+from meshproxy.dataplane import requests
+from meshproxy.dataplane.conductor import Conductor
+from meshproxy.dataplane.dial import Dialer
+from meshproxy.dataplane.front import Front, Place
+from meshproxy.dataplane.listener import bind
+from meshproxy.dataplane.pool import Pool
+from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
+from meshproxy.settings.errors import ConfigError
+from meshproxy.settings.validate import Settings, validate
+from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.log import Log
+from meshproxy.telemetry.metrics import Telemetry
+
+SWEEP = 0.25
+"""Seconds between two looks at idle connections, slow heads and the log's buffer."""
+
+CLEAN, FAILED, FORCED = 0, 1, 2
+"""Exit codes of `run`."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A config that was read, compiled and bound; it changes nothing until it is adopted."""
+
+    settings: Settings
+    compiled: Compiled
+    draft: Draft
+    listening: Mapping[Place, socket.socket]
+    serving: Mapping[str, socket.socket]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.compiled.snapshot
+
+
+class App:
+    """The running sidecar; implements `control.view.View`."""
+
+    def __init__(self, source: Source, loop: asyncio.AbstractEventLoop, log: Log) -> None:
+        self._loop = loop
+        self._log = log
+        self._began = time.monotonic()
+        self._settings: Settings | None = None
+        self._ledger = Ledger()
+        self._telemetry = Telemetry()
+        # Ids and jitter need to be unlike each other, not secret; the system seeds it.
+        self._random = random.Random()  # noqa: S311
+        self._access = AccessLog(log.write, self._random.random, time.time)
+        self._dialer = Dialer(loop)
+        self._pool = Pool(self._dialer, time.monotonic)
+        self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
+        self._dialer.settle = self._pool.dialled
+        self._pool.conductor = self._conductor
+        self._front = Front(loop, self._conductor, time.monotonic)
+        self._ports = Ports(self, bind)
+        self._reloader: Reloader[Prepared] = Reloader(
+            source, self._load, self._adopt, log.tell, time.time
+        )
+        self._leave = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # ---- config: load, and adopt in one step
+
+    def _load(self, data: bytes, generation: int) -> Prepared:
+        settings = validate(data, self._reloader.source, os.environ)
+        draft = self._ledger.open()
+        tools = Tools(
+            series=self._telemetry.series,
+            cluster_series=self._telemetry.cluster_series,
+            kinds=requests.kinds,
+            record=self._access.record,
+            random=self._random,
+            tell=self._log.tell,
+        )
+        compiled = compile_snapshot(settings, draft, tools, time.monotonic(), generation)
+        listening = self._front.prepare(compiled.snapshot.plans)
+        try:
+            serving = self._ports.prepare(_places(settings))
+        except OSError:
+            for sock in listening.values():
+                sock.close()
+            raise
+        return Prepared(settings, compiled, draft, listening, serving)
+
+    async def _adopt(self, prepared: Prepared) -> None:
+        """Everything that traffic sees changes in one step, with no await in it."""
+        fresh = self._front.swap(prepared.snapshot.plans, prepared.listening)
+        prepared.compiled.adopt()
+        for cell in self._ledger.keep(prepared.draft):
+            if isinstance(cell, Endpoint):
+                self._pool.retire(cell)
+        self._settings = prepared.settings
+        logs = prepared.settings.file.logs
+        self._log.configure(logs)
+        self._access.configure(logs)
+        await self._front.open(fresh)
+        await self._ports.swap(prepared.serving)
+
+    # ---- life
+
+    async def serve(self) -> int:
+        """Run until drained; returns the exit code."""
+        try:
+            await self._reloader.begin()
+        except (ConfigError, OSError) as error:
+            text = str(error) if isinstance(error, ConfigError) else f"{self.source}: {error}"
+            print(text, file=sys.stderr)  # noqa: T201  # a person waits for it
+            return FAILED
+        self._sweep()
+        self._spawn(self._reloader.watch())
+        self._listen_to_signals()
+        # What exists now lives as long as the process: keep the collector from walking it.
+        gc.collect()
+        gc.freeze()
+        self._log.tell("ready", listeners=[f"{one.key} {one.address}" for one in self.listeners()])
+        await self._leave.wait()
+        await self._drain()
+        return CLEAN
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        self._pool.sweep(now)
+        self._front.sweep(now)
+        self._access.flush()
+        self._loop.call_later(SWEEP, self._sweep)
+
+    def _listen_to_signals(self) -> None:
+        self._loop.add_signal_handler(
+            signal.SIGHUP, lambda: self._spawn(self._reloader.reload("signal"))
+        )
+        for name in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(name, self._asked_to_end, name)
+
+    def _asked_to_end(self, name: signal.Signals) -> None:
+        """The first signal drains; the second ends at once."""
+        if self._leave.is_set():
+            self._log.tell("forced", signal=name.name)
+            self._log.close()
+            os._exit(FORCED)
+        self.begin_drain()
+
+    async def _drain(self) -> None:
+        """Answer what is in flight, for as long as `shutdown.drain` says, then stop."""
+        seconds = self._settings.file.shutdown.drain if self._settings else 0.0
+        self._log.tell("draining", seconds=seconds, connections=self._front.clients)
+        self._front.drain()
+        end = time.monotonic() + seconds
+        while self._front.clients and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        self._log.tell("stopped", connections_cut=self._front.clients)
+        self._front.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._dialer.close()
+        self._pool.close()
+        await self._ports.close()
+        self._access.flush()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- the view from outside: what the probes, the metrics and the admin port ask
+
+    @property
+    def identity(self) -> Identity:
+        if self._settings is None:
+            return Identity("", "")
+        service = self._settings.file.service
+        return Identity(service.name, service.version)
+
+    @property
+    def source(self) -> str:
+        return self._reloader.source
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        return self._reloader.snapshot
+
+    @property
+    def standing(self) -> Standing:
+        return self._reloader.standing
+
+    @property
+    def draining(self) -> bool:
+        return self._leave.is_set()
+
+    def uptime(self) -> float:
+        return time.monotonic() - self._began
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def cells(self) -> Iterable[Any]:
+        return (cell for _, cell in self._ledger.cells())
+
+    def listeners(self) -> Sequence[Listening]:
+        return [
+            Listening(plan.key, f"{plan.host}:{plan.port}", self._front.accepts(plan))
+            for plan in (self.snapshot.plans.values() if self.snapshot else ())
+        ]
+
+    def metrics(self, openmetrics: bool) -> bytes:
+        samples = [*self._samples()]
+        return self._telemetry.render(openmetrics, samples)
+
+    def _samples(self) -> Iterable[Sample]:
+        for cell in self.cells():
+            if isinstance(cell, Sampled):
+                yield from cell.samples()
+        yield from connection_samples(self.snapshot, self._front)
+        standing = self.standing
+        yield Sample("meshproxy_config_last_reload_successful", (), float(standing.ok))
+        yield Sample(
+            "meshproxy_config_last_reload_success_timestamp_seconds", (), standing.succeeded_at
+        )
+        yield Sample("meshproxy_config_generation", (), float(standing.generation))
+
+    def stats(self) -> Mapping[str, Any]:
+        return {
+            "connections": {
+                listener.plan.key: len(listener.clients) for listener in self._front.listeners
+            },
+            **self._telemetry.stats(),
+        }
+
+    async def reload(self, reason: Reason) -> Outcome:
+        return await self._reloader.reload(reason)
+
+    def begin_drain(self) -> None:
+        self._leave.set()
+
+    def set_level(self, level: str) -> None:
+        self._log.set_level(level)
+
+
+def connection_samples(snapshot: Snapshot | None, front: Front) -> Iterable[Sample]:
+    """Connections on both sides, counted when asked."""
+    downstream: dict[str, int] = {}
+    for listener in front.listeners:
+        direction = listener.plan.direction
+        downstream[direction] = downstream.get(direction, 0) + len(listener.clients)
+    for direction, count in downstream.items():
+        yield Sample("meshproxy_downstream_connections", (("direction", direction),), float(count))
+    for cluster in snapshot.clusters if snapshot else ():
+        idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
+        open_ = sum(endpoint.connections for endpoint in cluster.endpoints)
+        for state, count in (("idle", idle), ("active", open_ - idle)):
+            yield Sample(
+                "meshproxy_upstream_connections",
+                (("upstream", cluster.name), ("state", state)),
+                float(count),
+            )
+
+
+def _places(settings: Settings) -> dict[str, tuple[str, int]]:
+    file = settings.file
+    return {
+        "metrics": (file.metrics.listen.host, file.metrics.listen.port),
+        "admin": (file.admin.listen.host, file.admin.listen.port),
+    }
+
+
+def run(source: Source, level: str | None = None, log_format: str | None = None) -> int:
+    """Run a sidecar until it is told to end; returns the exit code.
+
+    `level` and `log_format` win over what the file says.
+    """
+    log = Log(sys.stderr.fileno(), level, log_format, time.time)
+    maker: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=maker) as runner:
+
+        async def main() -> int:
+            return await App(source, asyncio.get_running_loop(), log).serve()
+
+        try:
+            return runner.run(main())
+        finally:
+            log.close()
