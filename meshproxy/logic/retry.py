@@ -52,9 +52,9 @@ def pause(backoff: Backoff, retry: int, draw: float) -> float:
 def directed_pause(retry_after: float, draw: float) -> float | None:
     """Seconds to wait because the answer said so: up to half more, against stampedes.
 
-    None where it said nothing (below zero) or something beyond belief.
+    None where it said nothing (below zero), no time at all, or something beyond belief.
     """
-    if not 0.0 <= retry_after <= MAX_DIRECTED:
+    if not 0.0 < retry_after <= MAX_DIRECTED:
         return None
     return retry_after * (1.0 + 0.5 * draw)
 

@@ -224,10 +224,14 @@ class Retries:
     def settle(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
         if exchange.attempts > 1 and exchange.failure is None and not self._failed(exchange):
             self._account.count("success")
+        if not exchange.replayable and self._wanted(exchange):
+            self._account.count("body_too_large")
 
     def retry(self, exchange: Exchange, now: float) -> float | None:
         # The end of the whole call's time is final, whatever the file asks for.
         if not self._wanted(exchange) or exchange.failure is Failure.TIMEOUT:
+            return None
+        if not exchange.replayable:
             return None
         seconds = self._pause(exchange)
         why_not = self._objection(exchange, now, seconds)
@@ -252,8 +256,6 @@ class Retries:
         if exchange.attempts > self._attempts:
             exchange.flag("URX")
             return "exhausted"
-        if not exchange.replayable:
-            return "body_too_large"
         if exchange.deadline and now + seconds >= exchange.deadline:
             return "out_of_time"
         account = self._account
