@@ -35,15 +35,19 @@ if TYPE_CHECKING:
 KEY = b"idempotency-key"
 
 
+WORDS = (*CONDITIONS, "5xx", "gateway-error")
+
+
 def _word(value: Any) -> str:
     try:
         word = read_word(value)
-    except ValueError as error:
-        raise PydanticCustomError("when", "{message}", {"message": str(error)}) from None
-    if word == "4xx":
+    except ValueError:
+        message = f"write one of {', '.join(WORDS)}, or a status from 400 to 599"
+    else:
+        if word != "4xx":
+            return word
         message = "4xx is the caller's own mistake, which no retry mends; name a status, as in 429"
-        raise PydanticCustomError("when", "{message}", {"message": message})
-    return word
+    raise PydanticCustomError("when", "{message}", {"message": message})
 
 
 def _jitter(value: Any) -> float:
@@ -64,7 +68,7 @@ When = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": [*CONDITIONS, "5xx", "gateway-error"]},
+                {"enum": list(WORDS)},
                 {"type": "integer", "minimum": 400, "maximum": 599},
                 {"type": "string", "pattern": "^[45][0-9][0-9]$"},
             ]

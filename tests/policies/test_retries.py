@@ -79,7 +79,7 @@ def test_defaults_are_one_more_try_for_what_is_safe() -> None:
         ({"attempts": -1}, "greater than or equal to 0"),
         ({"when": ["4xx"]}, "4xx is the caller's own mistake"),
         ({"when": ["conect-failure"]}, "write one of connect-failure, reset, timeout"),
-        ({"when": [200]}, "or a status from 400 to 599, got 200"),
+        ({"when": [200]}, "gateway-error, or a status from 400 to 599"),
         ({"backoff": {"base": "1s", "max": "250ms"}}, r"max \(250ms\) must not be below base"),
         ({"backoff": {"base": 25}}, "add a unit"),
         ({"backoff": {"jitter": "some"}}, "write full, none or a percentage such as 20%"),
