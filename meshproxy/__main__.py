@@ -1,0 +1,79 @@
+"""The command line: which command, and from which file its code is loaded.
+
+Nothing but the chosen command is imported, and a user's error is a line on standard error
+and an exit code (1 it failed, 2 it was asked wrongly), never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from meshproxy import __version__
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+COMMANDS = {
+    "run": "run",
+    "check": "check",
+    "schema": "starter",
+    "init": "starter",
+    "reload": "remote",
+    "drain": "remote",
+    "healthcheck": "remote",
+}
+"""The file in `commands` that has the function of a command's name."""
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    from meshproxy.commands.arguments import parser  # nothing at import
+
+    words = parser()
+    options = words.parse_args(arguments)
+    if options.version or options.command == "version":
+        print(f"meshproxy {__version__} (Python {'.'.join(map(str, sys.version_info[:3]))})")
+        return 0
+    if options.command is None:
+        words.print_help(sys.stderr)
+        return 2
+    return _guarded(options)
+
+
+def _guarded(options: Namespace) -> int:
+    from meshproxy.commands.sources import UsageError
+
+    try:
+        return _command(options.command)(options)
+    except UsageError as error:
+        print(f"meshproxy {options.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has seen enough (`| head`); there is no one left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"meshproxy {options.command}: {place}{error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _command(name: str) -> Callable[[Namespace], int]:
+    # Models are ours alone; looking for plug-ins in every installed package takes 20 ms.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    found: Callable[[Namespace], int] = getattr(
+        import_module(f"meshproxy.commands.{COMMANDS[name]}"), name
+    )
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
