@@ -24,7 +24,7 @@ from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.ledger import Draft, Ledger
-from meshproxy.core.report import Sample, Sampled
+from meshproxy.core.report import Sample
 from meshproxy.core.route import Endpoint, Snapshot
 from meshproxy.dataplane import requests
 from meshproxy.dataplane.conductor import Conductor
@@ -37,7 +37,7 @@ from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.log import Log
-from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.metrics import Telemetry, samples_of
 
 SWEEP = 0.25
 """Seconds between two looks at idle connections, slow heads and the log's buffer."""
@@ -114,7 +114,9 @@ class App:
         """Everything that traffic sees changes in one step, with no await in it."""
         fresh = self._front.swap(prepared.snapshot.plans, prepared.listening)
         prepared.compiled.adopt()
-        for cell in self._ledger.keep(prepared.draft):
+        gone = self._ledger.keep(prepared.draft)
+        self._telemetry.retire(gone)
+        for cell in gone:
             if isinstance(cell, Endpoint):
                 self._pool.retire(cell)
         self._settings = prepared.settings
@@ -149,7 +151,7 @@ class App:
         now = time.monotonic()
         self._pool.sweep(now)
         self._front.sweep(now)
-        self._access.flush()
+        self._log.flush()
         self._loop.call_later(SWEEP, self._sweep)
 
     def _listen_to_signals(self) -> None:
@@ -162,8 +164,7 @@ class App:
     def _asked_to_end(self, name: signal.Signals) -> None:
         """The first signal drains; the second ends at once."""
         if self._leave.is_set():
-            self._log.tell("forced", signal=name.name)
-            self._log.close()
+            self._log.tell("forced", level="warning", signal=name.name)
             os._exit(FORCED)
         self.begin_drain()
 
@@ -173,7 +174,7 @@ class App:
         self._log.tell("draining", seconds=seconds, connections=self._front.clients)
         self._front.drain()
         end = time.monotonic() + seconds
-        while self._front.clients and time.monotonic() < end:
+        while self._front.clients and time.monotonic() < end:  # noqa: ASYNC110  # with a deadline
             await asyncio.sleep(0.02)
         self._log.tell("stopped", connections_cut=self._front.clients)
         self._front.close()
@@ -183,7 +184,6 @@ class App:
         await self._dialer.close()
         self._pool.close()
         await self._ports.close()
-        self._access.flush()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(work)
@@ -231,13 +231,11 @@ class App:
         ]
 
     def metrics(self, openmetrics: bool) -> bytes:
-        samples = [*self._samples()]
-        return self._telemetry.render(openmetrics, samples)
+        return self._telemetry.render(openmetrics, self._samples())
 
     def _samples(self) -> Iterable[Sample]:
-        for cell in self.cells():
-            if isinstance(cell, Sampled):
-                yield from cell.samples()
+        yield from samples_of(self.cells())
+        yield from self._log.samples()
         yield from connection_samples(self.snapshot, self._front)
         standing = self.standing
         yield Sample("meshproxy_config_last_reload_successful", (), float(standing.ok))
