@@ -48,15 +48,16 @@ outbound:
     refused: {endpoints: [<closed>]}
     recovers: {endpoints: [<app>]}
     probes: {endpoints: [<app>]}
-    doubles: {endpoints: [<app>]}
+    doubles: {endpoints: [<app>, <well>], load_balancer: round_robin}
     mild: {endpoints: [<app>]}
     rate:
       endpoints: [<app>]
-      circuit_breaker: {consecutive_failures: 1000, min_requests: 10, open_for: 60s}
+      circuit_breaker:
+        {consecutive_failures: 1000, min_requests: 10, open_for: 60s, max_open_for: 60s}
     pair:
       endpoints: [<closed>, <app>]
       load_balancer: round_robin
-      circuit_breaker: {open_for: 60s}
+      circuit_breaker: {open_for: 60s, max_open_for: 60s}
     none: {endpoints: [<app>], circuit_breaker: off}
     busy:
       endpoints: [<app>]
@@ -66,7 +67,12 @@ outbound:
 
 @pytest.fixture(scope="module")
 def sidecar(app: Origin) -> Iterator[Sidecar]:
-    with Sidecar.running(CONFIG, app=app.address, closed=closed_port()) as running:
+    with (
+        Origin.running() as well,
+        Sidecar.running(
+            CONFIG, app=app.address, closed=closed_port(), well=well.address
+        ) as running,
+    ):
         yield running
 
 
@@ -108,9 +114,10 @@ def test_failures_in_a_row_open_it(sidecar: Sidecar, origin: Origin, service: st
 
 
 def test_client_errors_do_not_open_it(sidecar: Sidecar, origin: Origin) -> None:
+    origin.script = answering(lambda seen: reply(int(seen.target[1:])))
     for status in (400, 404, 429):
-        origin.script = answering(reply(status))
-        assert {ask(sidecar, "mild").status for _ in range(10)} == {status}
+        answers = {ask(sidecar, "mild", f"/{status}").status for _ in range(10)}
+        assert answers == {status}
     assert set(state(sidecar, "mild")) <= {0.0}
 
 
@@ -175,8 +182,9 @@ def open_time(sidecar: Sidecar, origin: Origin, service: str) -> float:
 
 
 def test_each_failed_probe_opens_it_for_longer(sidecar: Sidecar, origin: Origin) -> None:
+    """One that is not the last of its cluster, that is: the last is probed at a steady pace."""
     origin.script = answering(reply(500))
-    for _ in range(3):
+    for _ in range(6):
         ask(sidecar, "doubles")
     times = [open_time(sidecar, origin, "doubles") for _ in range(3)]
     assert times[0] >= 0.1
