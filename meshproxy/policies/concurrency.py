@@ -52,17 +52,49 @@ class ConcurrencySpec(Spec):
 
 
 class Places:
-    """What the ledger keeps: how many places are taken, and who waits, longest first."""
+    """What the ledger keeps: how many places are taken, and who waits, longest first.
 
-    __slots__ = ("in_use", "letting_in", "owner", "refused", "upstream", "waiting")
+    `most` is how many there may be, as the generation of the file says that admitted last;
+    exchanges of an older one give their places back under it too.
+    """
+
+    __slots__ = ("in_use", "letting_in", "most", "owner", "refused", "upstream", "waiting")
 
     def __init__(self, upstream: str, owner: str) -> None:
         self.upstream = upstream
         self.owner = owner
+        self.most = 0
         self.in_use = 0
         self.refused = 0
         self.letting_in = False
         self.waiting: OrderedDict[Ticket, None] = OrderedDict()
+
+    def release(self, now: float) -> None:
+        """A place is free."""
+        self.in_use -= 1
+        if self.waiting:
+            self.let_in(now)
+
+    def let_in(self, now: float) -> None:
+        """Seat those who waited longest, while there is room.
+
+        An exchange that wakes may end at once and free its place again; the loop that is
+        already running then goes on with the next, so a long queue is no deep recursion.
+        """
+        if self.letting_in:
+            return
+        self.letting_in = True
+        try:
+            while self.waiting and self.in_use < self.most:
+                ticket, _ = self.waiting.popitem(last=False)
+                wake = ticket.exchange.wake
+                # Whoever is not parked any more (expired, concluded) has left the queue.
+                if wake is not None and not ticket.exchange.concluded:
+                    self.in_use += 1
+                    ticket.seated = True
+                    wake(now)
+        finally:
+            self.letting_in = False
 
     def samples(self) -> Iterable[Sample]:
         where = (("upstream", self.upstream), ("scope", self.owner))
@@ -73,48 +105,47 @@ class Places:
 class Ticket:
     """One exchange in the queue, and later in its place."""
 
-    __slots__ = ("_policy", "exchange", "seated")
+    __slots__ = ("_places", "exchange", "seated")
 
-    def __init__(self, policy: Concurrency, exchange: Exchange) -> None:
-        self._policy = policy
+    def __init__(self, places: Places, exchange: Exchange) -> None:
+        self._places = places
         self.exchange = exchange
         self.seated = False
 
     def leave(self, now: float) -> None:
         """The exchange has ended: give the place back, or step out of the queue."""
         if self.seated:
-            self._policy.release(now)
+            self._places.release(now)
         else:
-            self._policy.places.waiting.pop(self, None)
+            self._places.waiting.pop(self, None)
 
 
 class Concurrency:
     """The rule of one generation of the file, over places that outlive it."""
 
-    __slots__ = ("_full", "_hold", "_max", "_queue", "_release", "_rule", "places")
+    __slots__ = ("_full", "_hold", "_max", "_places", "_queue", "_release", "_rule")
 
     section = "concurrency"
 
     def __init__(self, spec: ConcurrencySpec, rule: str, places: Places) -> None:
-        self.places = places
+        self._places = places
         self._max = spec.max
         self._queue = spec.queue
         self._rule = rule
-        self._release = self.release
+        self._release = places.release
         wait = max(1.0, spec.queue_timeout)
-        busy = f"all {spec.max} places are taken"
+        busy = f"concurrency: all {spec.max} places are taken"
         full = f"{busy}, and so is the queue of {spec.queue}" if spec.queue else busy
-        late = f"{busy}, and none came free in time"
-        self._full = Refusal(503, "UO", f"concurrency: {full}", rule, wait)
-        self._hold = Hold(
-            spec.queue_timeout, Refusal(503, "UO", f"concurrency: {late}", rule, wait)
-        )
+        late = Refusal(503, "UO", f"{busy}, and none came free in time", rule, wait)
+        self._full = Refusal(503, "UO", full, rule, wait)
+        self._hold = Hold(spec.queue_timeout, late)
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
-        places = self.places
+        places = self._places
+        places.most = self._max
         if places.waiting:
-            # A reload may have raised `max`: those who waited come first.
-            self._let_in(now)
+            # A reload may have made room: those who waited come first.
+            places.let_in(now)
         if places.in_use < self._max and not places.waiting:
             places.in_use += 1
             exchange.deferred.append(self._release)
@@ -122,19 +153,13 @@ class Concurrency:
         if len(places.waiting) >= self._queue:
             places.refused += 1
             return self._full
-        ticket = Ticket(self, exchange)
+        ticket = Ticket(places, exchange)
         places.waiting[ticket] = None
         exchange.defer(ticket.leave)
         return self._hold
 
-    def release(self, now: float) -> None:
-        """A place is free."""
-        self.places.in_use -= 1
-        if self.places.waiting:
-            self._let_in(now)
-
     def report(self, now: float) -> Mapping[str, Any]:  # noqa: ARG002  # a count has no age
-        places = self.places
+        places = self._places
         return {
             "upstream": places.upstream,
             "scope": places.owner,
@@ -145,25 +170,3 @@ class Concurrency:
             "queued": len(places.waiting),
             "refused": places.refused,
         }
-
-    def _let_in(self, now: float) -> None:
-        """Seat those who waited longest, while there is room.
-
-        An exchange that wakes may end at once and free its place again; the loop that is
-        already running then goes on with the next, so a long queue is no deep recursion.
-        """
-        places = self.places
-        if places.letting_in:
-            return
-        places.letting_in = True
-        try:
-            while places.waiting and places.in_use < self._max:
-                ticket, _ = places.waiting.popitem(last=False)
-                exchange = ticket.exchange
-                # Whoever is not parked any more (expired, concluded) has left the queue.
-                if exchange.wake is not None and not exchange.concluded:
-                    places.in_use += 1
-                    ticket.seated = True
-                    exchange.wake(now)
-        finally:
-            places.letting_in = False

@@ -1,0 +1,260 @@
+"""No more exchanges run than there are places, none waits out of turn, and no place is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.strategies import data, integers
+from pydantic import ValidationError
+
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.verdict import Hold, Refusal
+from meshproxy.policies.concurrency import Concurrency, ConcurrencySpec
+
+from .limits_scene import Scene, exchange
+
+NOW = 1000.0
+
+
+class Walk:
+    """What the data plane does with an exchange, as far as a place is concerned."""
+
+    def __init__(self, policy: Concurrency, ends_at_once: bool = False) -> None:
+        self.exchange: Exchange = exchange()
+        self.ends_at_once = ends_at_once
+        self.state = "new"
+        verdict = policy.admit(self.exchange, NOW)
+        if isinstance(verdict, Hold):
+            self.state = "parked"
+            self.exchange.wake = self._woken
+        elif isinstance(verdict, Refusal):
+            self.end("refused")
+        else:
+            self._runs()
+
+    def _woken(self, now: float) -> None:
+        self.exchange.wake = None
+        self._runs()
+
+    def _runs(self) -> None:
+        assert self.state in ("new", "parked"), "woken twice"
+        self.state = "running"
+        if self.ends_at_once:
+            self.end()
+
+    def end(self, state: str = "over") -> None:
+        self.state = state
+        self.exchange.wake = None
+        self.exchange.concluded = True
+        for release in self.exchange.deferred:
+            release(NOW)
+
+
+def policy(scene: Scene | None = None, **raw: Any) -> Concurrency:
+    return ConcurrencySpec.model_validate(raw).build((scene or Scene()).scope())
+
+
+def test_places_are_taken_and_the_rest_is_refused() -> None:
+    narrow = policy(max=2, queue=0)
+    walks = [Walk(narrow) for _ in range(3)]
+    assert [walk.state for walk in walks] == ["running", "running", "refused"]
+    verdict = narrow.admit(exchange(), NOW)
+    assert isinstance(verdict, Refusal)
+    assert (verdict.status, verdict.reason, verdict.retry_after) == (503, "UO", 1.0)
+    assert verdict.detail == "concurrency: all 2 places are taken"
+    assert verdict.rule == "inbound (mesh.yaml:7)"
+
+
+def test_a_free_place_goes_to_whoever_waited_longest() -> None:
+    narrow = policy(max=1, queue=2)
+    running, first, second = (Walk(narrow) for _ in range(3))
+    assert (first.state, second.state) == ("parked", "parked")
+    running.end()
+    assert (first.state, second.state) == ("running", "parked")
+    first.end()
+    assert second.state == "running"
+
+
+def test_who_waits_too_long_is_refused_and_frees_nothing() -> None:
+    narrow = policy(max=1, queue=1, queue_timeout="250ms")
+    running, late = Walk(narrow), exchange()
+    hold = narrow.admit(late, NOW)
+    assert isinstance(hold, Hold)
+    assert hold.seconds == 0.25
+    assert hold.expired is not None
+    assert (hold.expired.status, hold.expired.reason) == (503, "UO")
+    late.concluded = True
+    late.deferred[0](NOW)
+    assert [report["queued"] for report in [narrow.report(NOW)]] == [0]
+    assert Walk(narrow).state == "parked"
+    assert running.state == "running"
+
+
+def test_a_full_queue_takes_nobody() -> None:
+    narrow = policy(max=1, queue=1)
+    walks = [Walk(narrow) for _ in range(3)]
+    assert [walk.state for walk in walks] == ["running", "parked", "refused"]
+    assert narrow.report(NOW)["refused"] == 1
+
+
+def test_whoever_left_the_queue_is_passed_over() -> None:
+    narrow = policy(max=1, queue=3)
+    running, gone, expired, waits = (Walk(narrow) for _ in range(4))
+    gone.end()
+    expired.exchange.wake = None  # its time is up, and its end is on the way
+    running.end()
+    assert waits.state == "running"
+    expired.end()
+    assert (narrow.report(NOW)["in_use"], narrow.report(NOW)["queued"]) == (1, 0)
+
+
+def test_a_long_queue_of_short_exchanges_is_no_deep_recursion() -> None:
+    narrow = policy(max=1, queue=5000)
+    running = Walk(narrow)
+    waiting = [Walk(narrow, ends_at_once=True) for _ in range(5000)]
+    running.end()
+    assert {walk.state for walk in waiting} == {"over"}
+    assert narrow.report(NOW)["in_use"] == 0
+
+
+def test_places_survive_a_reload() -> None:
+    scene = Scene()
+    old = policy(scene, max=3, queue=0)
+    walks = [Walk(old) for _ in range(3)]
+    scene.reload()
+    new = policy(scene, max=2, queue=0)
+    assert Walk(new).state == "refused"
+    walks[0].end()
+    assert Walk(new).state == "refused"
+    walks[1].end()
+    assert Walk(new).state == "running"
+
+
+def test_a_lowered_limit_holds_for_those_who_queue_after_it() -> None:
+    scene = Scene()
+    old = [Walk(policy(scene, max=4, queue=4)) for _ in range(2)]
+    scene.reload()
+    new = policy(scene, max=1, queue=4)
+    waiting = [Walk(new) for _ in range(3)]
+    old[0].end()
+    assert [walk.state for walk in waiting] == ["parked"] * 3
+    old[1].end()
+    assert [walk.state for walk in waiting] == ["running", "parked", "parked"]
+
+
+def test_a_raised_limit_lets_in_those_who_waited_before_newcomers() -> None:
+    scene = Scene()
+    old = policy(scene, max=1, queue=5)
+    Walk(old)
+    waiting = [Walk(old) for _ in range(2)]
+    scene.reload()
+    newcomer = Walk(policy(scene, max=3, queue=5))
+    assert [walk.state for walk in waiting] == ["running", "running"]
+    assert newcomer.state == "parked"
+
+
+def test_clusters_under_one_rule_count_apart() -> None:
+    scene = Scene()
+    spec = ConcurrencySpec(max=1, queue=0)
+    one, other = (
+        spec.build(scene.scope("outbound.defaults", cluster=name)) for name in ("users", "payments")
+    )
+    assert [Walk(p).state for p in (one, other, one)] == ["running", "running", "refused"]
+    assert scene.samples() == {
+        ("meshproxy_concurrency_in_use", "users", "outbound.defaults"): 1.0,
+        ("meshproxy_concurrency_queued", "users", "outbound.defaults"): 0.0,
+        ("meshproxy_concurrency_in_use", "payments", "outbound.defaults"): 1.0,
+        ("meshproxy_concurrency_queued", "payments", "outbound.defaults"): 0.0,
+    }
+
+
+def test_the_report_shows_the_rule_in_force() -> None:
+    scene = Scene()
+    policy(scene, max=1)
+    scene.reload()
+    Walk(policy(scene, max=7, queue=4))
+    assert scene.reports("concurrency") == [
+        {
+            "upstream": "app", "scope": "inbound", "rule": "inbound (mesh.yaml:7)", "max": 7,
+            "in_use": 1, "queue": 4, "queued": 0, "refused": 0,
+        }
+    ]  # fmt: skip
+
+
+def test_the_defaults_are_those_of_the_reference() -> None:
+    spec = ConcurrencySpec()
+    assert (spec.max, spec.queue, spec.queue_timeout, spec.always) == (1024, 128, 1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"max": 0}, "greater than or equal to 1"),
+        ({"queue": -1}, "greater than or equal to 0"),
+        ({"queue_timeout": 1}, "add a unit"),
+        ({"queue_timeout": "0s"}, "queue: 0 does without a queue"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(raw: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ConcurrencySpec.model_validate(raw)
+    assert said in str(caught.value)
+
+
+class Crowd(RuleBasedStateMachine):
+    """Exchanges come, wait, run, expire and leave in any order; a reload may change the numbers."""
+
+    @initialize(most=integers(1, 4), queue=integers(0, 4))
+    def open(self, most: int, queue: int) -> None:
+        self.scene = Scene()
+        self.walks: list[Walk] = []
+        self.change(most, queue)
+
+    @rule(most=integers(1, 4), queue=integers(0, 4))
+    def change(self, most: int, queue: int) -> None:
+        self.policy = policy(self.scene, max=most, queue=queue)
+        self.scene.reload()
+        self.ceiling = max(most, len(self._in("running")))
+
+    @rule()
+    def arrive(self) -> None:
+        parked = self._in("parked")
+        self.walks.append(Walk(self.policy))
+        if self.walks[-1].state == "running":
+            assert not set(parked) & set(self._in("parked")), "somebody was overtaken"
+
+    @rule()
+    def arrive_and_end_as_soon_as_let_in(self) -> None:
+        self.walks.append(Walk(self.policy, ends_at_once=True))
+
+    @precondition(lambda self: any(w.state in ("running", "parked") for w in self.walks))
+    @rule(draw=data())
+    def end(self, draw: Any) -> None:
+        alive = [walk for walk in self.walks if walk.state in ("running", "parked")]
+        at = draw.draw(integers(0, len(alive) - 1))
+        alive[at].end()
+
+    def _in(self, state: str) -> list[Walk]:
+        return [walk for walk in self.walks if walk.state == state]
+
+    @invariant()
+    def every_place_is_accounted_for(self) -> None:
+        if hasattr(self, "policy"):
+            report = self.policy.report(NOW)
+            assert report["in_use"] == len(self._in("running")) <= self.ceiling
+            assert report["queued"] == len(self._in("parked"))
+
+    def teardown(self) -> None:
+        for walk in self.walks if hasattr(self, "walks") else ():
+            if walk.state in ("running", "parked"):
+                walk.end()
+        if hasattr(self, "policy"):
+            report = self.policy.report(NOW)
+            assert (report["in_use"], report["queued"]) == (0, 0)
+
+
+Crowd.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestCrowd = Crowd.TestCase
