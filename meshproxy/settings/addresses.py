@@ -88,7 +88,7 @@ def app(value: object) -> Address:
     parts = urlsplit(text)
     if parts.scheme == "https":
         raise ValueError("https to the app is not supported yet: write http://host:port")
-    if parts.scheme != "http":
+    if parts.scheme != "http" or not parts.netloc:
         raise ValueError("write http://host:port")
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("only http://host:port, without a path: requests keep their own")

@@ -214,8 +214,7 @@ def _outbound_table(
     for name, service in outbound.services.items():
         table = services[name].table()
         for host in service.hosts or [name.lower()]:
-            # As the head reader gives it: without the default port.
-            hosts[host.removesuffix(":80").encode()] = table
+            hosts[host.encode()] = table
         if service.prefix is not None:
             prefixes[service.prefix.encode()] = services[name].table(len(service.prefix))
     return OutboundTable(hosts, prefixes, unmatched)

@@ -26,7 +26,8 @@ class Inherited:
         for end in range(len(path), 0, -1):
             found = self.origins.get(path[:end])
             if found is not None:
-                return found + path[end:]
+                # What a place inherited whole may hold parts that it had inherited itself.
+                return self.origin(found + path[end:])
         return path
 
 
@@ -71,7 +72,7 @@ def _merge(
     theirs, ours = source[key], target.get(key)
     if key not in target:
         target[key] = _copy(theirs)
-        result.origins[go] = result.origin(come)
+        result.origins[go] = come
     elif isinstance(theirs, dict) and isinstance(ours, dict):
         for name in theirs:
             _merge(result, theirs, ours, (*come, name), (*go, name))

@@ -25,7 +25,7 @@ from meshproxy.policies.contract import Spec
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.addresses import ADDRESS_PATTERN, Address, App, Listen, Upstream
 from meshproxy.settings.matches import MATCH_PATTERN, Match
-from meshproxy.settings.words import Failure, Host, Label, Name, Network, OrText, Prefix
+from meshproxy.settings.words import Failure, Host, Label, Name, Network, One, OrText, Prefix
 
 OFF: Literal["off"] = "off"
 TOP_LEVEL = frozenset({"tracing"})
@@ -246,7 +246,7 @@ class Shutdown(Strict):
 class File(_Top):
     """The whole file. Every key has a default; `inbound` and `outbound` may be left out."""
 
-    version: Literal[1] = Field(default=1, description="Of this format.")
+    version: One = Field(default=1, description="Of this format.")
     service: Identity = Identity()
     inbound: Inbound | None = None
     outbound: Outbound | None = None
@@ -256,7 +256,7 @@ class File(_Top):
     limits: LimitsSpec = LimitsSpec()
     trust: Trust = Trust()
     shutdown: Shutdown = Shutdown()
-    workers: Literal[1] = 1
+    workers: One = 1
 
 
 def policy(place: BaseModel, spec: type[Spec]) -> Any:

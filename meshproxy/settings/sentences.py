@@ -69,7 +69,7 @@ def sentence(error: Mapping[str, Any], path: Path, found: Any) -> str:
 
 def is_echo(error: Mapping[str, Any], found: Any) -> bool:
     """Whether a list is only too short because its entries were wrong, which is told of each."""
-    return error["type"] == "too_short" and len(found) >= error["ctx"]["min_length"]
+    return error["type"] == "too_short" and bool(len(found) >= error["ctx"]["min_length"])
 
 
 def _unknown(key: str, around: Path) -> str:

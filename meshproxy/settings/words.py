@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     GetJsonSchemaHandler,
     PlainSerializer,
@@ -93,7 +94,12 @@ Label = Annotated[
     str, BeforeValidator(_read_label), StringConstraints(min_length=1, max_length=100)
 ]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Host = Annotated[str, StringConstraints(pattern=HOST_PATTERN, to_lower=True, max_length=260)]
+Host = Annotated[
+    str,
+    StringConstraints(pattern=HOST_PATTERN, to_lower=True, max_length=260),
+    # As the head reader gives it: without the port that http has by default.
+    AfterValidator(lambda host: host.removesuffix(":80")),
+]
 
 
 def _read_prefix(value: Any) -> Any:
@@ -109,3 +115,12 @@ Prefix = Annotated[
     BeforeValidator(_read_prefix),
     WithJsonSchema({"type": "string", "pattern": PREFIX_PATTERN, "examples": ["/payments"]}),
 ]
+
+
+def _read_one(value: Any) -> Any:
+    if isinstance(value, bool) or value != 1:
+        raise PydanticCustomError("one", "write 1")  # true equals 1, but is none
+    return value
+
+
+One = Annotated[Literal[1], BeforeValidator(_read_one)]

@@ -1,0 +1,107 @@
+"""Settings become a snapshot: listeners, limits, clusters, and state that survives."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproxy.core.ledger import Ledger
+from meshproxy.core.route import Snapshot
+from meshproxy.settings.compile import compile_snapshot
+from meshproxy.settings.validate import validate
+from tests.settings.build import build, tools
+
+BOTH = """
+inbound: {app: '127.0.0.1:8080', listen: '127.0.0.1:0'}
+outbound:
+  services:
+    a: {endpoints: ['10.0.0.1:80', {address: '10.0.0.2:80', weight: 3}]}
+    b: {endpoints: ['10.0.0.1:80'], listen: '127.0.0.1:15102'}
+limits: {header_bytes: 16KiB, headers: 50, uri_bytes: 4KiB, connections: 7, head_timeout: 3s}
+trust: {forwarded_from: [10.0.0.0/8, 'fd00::/8']}
+"""
+
+
+def test_each_listener_has_its_plan() -> None:
+    plans = build(BOTH, Ledger()).plans
+    assert [(key, plan.direction, plan.host, plan.port) for key, plan in plans.items()] == [
+        ("inbound", "inbound", "127.0.0.1", 0),
+        ("outbound", "outbound", "127.0.0.1", 15001),
+        ("outbound.services.b", "outbound", "127.0.0.1", 15102),
+    ]
+
+
+def test_a_half_that_is_left_out_has_no_listener() -> None:
+    assert list(build("inbound: {app: ':80'}", Ledger()).plans) == ["inbound"]
+    assert list(build("outbound: {listen: '127.0.0.1:1'}", Ledger()).plans) == ["outbound"]
+
+
+def test_limits_reach_every_plan() -> None:
+    limits = build(BOTH, Ledger()).plans["outbound.services.b"].limits
+    assert limits.header_bytes == 16 * 1024
+    assert limits.headers == 50
+    assert limits.uri_bytes == 4096
+    assert limits.connections == 7
+    assert limits.head_timeout == 3.0
+    assert limits.keep_alive == 75.0
+
+
+@pytest.mark.parametrize(
+    ("address", "inbound", "outbound"),
+    [
+        ("10.1.2.3", True, True),
+        ("11.1.2.3", False, False),
+        ("::ffff:10.1.2.3", True, True),
+        ("fd00::1", True, True),
+        ("127.0.0.1", False, True),
+        ("::1", False, True),
+        ("fe80::1%eth0", False, False),
+        ("", False, False),
+    ],
+)
+def test_who_is_believed(address: str, inbound: bool, outbound: bool) -> None:
+    plans = build(BOTH, Ledger()).plans
+    assert plans["inbound"].trusts(address) is inbound
+    assert plans["outbound"].trusts(address) is outbound
+
+
+def test_clusters_are_the_app_and_the_services() -> None:
+    clusters = {cluster.name: cluster for cluster in build(BOTH, Ledger()).clusters}
+    assert list(clusters) == ["app", "a", "b"]
+    ends = [(end.name, end.host, end.port, end.weight) for end in clusters["a"].endpoints]
+    assert ends == [("10.0.0.1:80", "10.0.0.1", 80, 1), ("10.0.0.2:80", "10.0.0.2", 80, 3)]
+
+
+def test_an_address_that_two_services_share_is_two_endpoints() -> None:
+    clusters = {cluster.name: cluster for cluster in build(BOTH, Ledger()).clusters}
+    assert clusters["a"].endpoints[0] is not clusters["b"].endpoints[0]
+
+
+def endpoints(snapshot: Snapshot) -> list[object]:
+    return [end for cluster in snapshot.clusters for end in cluster.endpoints]
+
+
+def test_endpoints_survive_a_reload_and_get_their_new_weights_when_it_is_adopted() -> None:
+    ledger = Ledger()
+    before = build(BOTH, ledger)
+    heavier = BOTH.replace("weight: 3", "weight: 9")
+    draft = ledger.open()
+    compiled = compile_snapshot(validate(heavier.encode(), "f.yaml", {}), draft, tools(), 1.0, 2)
+    assert endpoints(compiled.snapshot) == endpoints(before)
+    assert before.clusters[1].endpoints[1].weight == 3
+    compiled.adopt()
+    assert before.clusters[1].endpoints[1].weight == 9
+
+
+def test_a_compile_that_is_not_kept_leaves_no_trace() -> None:
+    ledger = Ledger()
+    build("inbound: {app: ':80'}", ledger)
+    cells = list(ledger.cells())
+    compile_snapshot(validate(BOTH.encode(), "f.yaml", {}), ledger.open(), tools(), 1.0, 2)
+    assert list(ledger.cells()) == cells
+
+
+def test_a_snapshot_says_what_it_was_made_of() -> None:
+    snapshot = build(BOTH, Ledger(), generation=7)
+    assert snapshot.generation == 7
+    assert snapshot.digest == validate(BOTH.encode(), "f.yaml", {}).digest
+    assert snapshot.source["outbound"]["services"]["b"]["listen"] == "127.0.0.1:15102"
