@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -73,9 +74,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> list[Outcome]:
     """Start the sidecar and its origins, and drive it scenario by scenario."""
-    with tempfile.TemporaryDirectory(prefix="load-") as name, Group(Path(name)) as group:
+    with (
+        tempfile.TemporaryDirectory(prefix="load-") as name,
+        Group(Path(name)) as group,
+        socket.socket() as dead,
+    ):
         folder = Path(name)
-        ports = sidecar.Ports(*(free_port() for _ in range(9)))
+        dead.bind(("127.0.0.1", 0))  # held, never listening: whoever connects is refused
+        ports = sidecar.Ports(*(free_port() for _ in range(8)), dead.getsockname()[1])
         file = folder / "meshproxy.yaml"
         file.write_text(sidecar.config(ports))
         proxy = start(group, ports, file)
