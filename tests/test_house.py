@@ -1,0 +1,228 @@
+"""The house checks itself: who imports whom, how long things are, and what each must have.
+
+The tables are the rules. An exception stands in a table of its own with its reason; one that
+is no longer needed fails too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from meshproxy.policies.registry import REGISTRY
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "meshproxy"
+TESTS = ROOT / "tests"
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "logic": set(),
+    "core": {"logic"},
+    "policies": {"core", "logic"},
+    "telemetry": {"core"},
+    "settings": {"policies", "core", "logic"},
+    "dataplane": {"core", "logic"},
+    "control": {"settings", "telemetry", "core"},
+    "commands": {"settings", "control", "app"},
+    "app": {"logic", "core", "policies", "telemetry", "settings", "dataplane", "control"},
+    "__main__": {"commands"},
+    "__init__": set(),
+}
+"""Down is dependency. The package's own version is everybody's to know."""
+
+NEVER: dict[str, set[str]] = {
+    "logic": {"asyncio", "time", "random", "logging", "os", "socket", "threading"},
+    "core": {"asyncio", "time", "random", "logging", "os", "socket", "threading"},
+    "policies": {"asyncio", "time", "random", "logging", "os", "socket", "threading"},
+    "settings": {"asyncio", "time", "random", "socket"},
+    "dataplane": {"pydantic", "logging", "random"},
+}
+"""Clocks, entropy and I/O come in as arguments; the data plane never sees a model."""
+
+ONLY_IN: dict[str, set[str]] = {
+    "aiohttp": {"control/admin.py", "control/probes.py", "control/serving.py"},
+    "yaml": {"settings/load.py"},
+    "httptools": {"dataplane/downstream.py", "dataplane/upstream.py"},
+    "uvloop": {"app.py"},
+    "logging": set(),
+}
+"""What would spread if nobody looked."""
+
+WITHOUT_TEST: dict[str, str] = {
+    "dataplane/dial.py": "opens real sockets: tests/e2e/test_bad_origins.py and test_timeouts.py",
+    "dataplane/flow.py": "needs two transports that are full: tests/e2e/test_bodies.py",
+    "dataplane/front.py": "rebinds real sockets: tests/e2e/test_reload.py",
+    "dataplane/listener.py": "a socket and its clients: tests/e2e/test_limits.py, test_reload.py",
+    "dataplane/upstream.py": "a protocol shell: tests/e2e/test_responses.py, test_bad_origins.py",
+    "app.py": "the wiring of everything: all of tests/e2e",
+    "control/ports.py": "two ports of a running app: tests/e2e/test_reload.py, test_telemetry.py",
+    "control/serving.py": "what both ports stand on: tests/control/test_admin.py, test_probes.py",
+    "control/view.py": "a Protocol and two records",
+    "core/exchange.py": "a record that the data plane fills: tests/dataplane",
+    "core/ledger.py": "a dictionary with two views: tests/settings/test_compile.py",
+    "core/report.py": "two Protocols and a record",
+    "core/route.py": "records and Protocols",
+    "core/verdict.py": "records and one table: tests/dataplane/test_conductor.py walks it",
+    "policies/contract.py": "Protocols; gather is tests/dataplane/test_conductor.py's",
+    "policies/registry.py": "the list of policies",
+}
+"""Modules that no test file of their own covers, and what does."""
+
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 70
+LONGER: dict[str, str] = {
+    "dataplane/conductor.py": "the walk, which is worth being read in one piece",
+    "dataplane/downstream.py": "one protocol shell: transport, parser, conductor's side",
+}
+LONG_FUNCTIONS: dict[str, str] = {
+    "dataplane/requests.py:_read_fields": "the loop over header fields, run for every request",
+}
+
+CATCHES_ALL: dict[str, str] = {
+    "control/reload.py": "even a bug in loading must leave the old config serving",
+}
+"""`except Exception`: a file each, with what would be lost without it."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the package, parsed."""
+
+    path: str
+    tree: ast.Module = field(repr=False)
+    text: str = field(repr=False)
+
+    @property
+    def room(self) -> str:
+        """The folder, or the module at the top of the package."""
+        return self.path.partition("/")[0].removesuffix(".py")
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2].removesuffix(".py")
+
+    def imports(self) -> Iterator[str]:
+        """Full names of what it imports anywhere in it, also for types alone."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.path}: relative import"
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+    def rooms(self) -> set[str]:
+        """The rooms of ours that it imports from, without its own."""
+        ours = {name.split(".")[1] for name in self.imports() if name.startswith("meshproxy.")}
+        return ours - {self.room, "__version__"}
+
+    def tops(self) -> set[str]:
+        """The libraries that it imports."""
+        return {name.partition(".")[0] for name in self.imports()}
+
+
+def parsed(path: Path) -> Module:
+    text = path.read_text(encoding="utf-8")
+    return Module(path.relative_to(PACKAGE).as_posix(), ast.parse(text), text)
+
+
+MODULES = [parsed(path) for path in sorted(PACKAGE.rglob("*.py"))]
+EACH = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.path)
+
+
+@EACH
+def test_a_room_imports_only_what_lies_below_it(module: Module) -> None:
+    assert module.rooms() <= MAY_IMPORT[module.room]
+
+
+@EACH
+def test_clock_entropy_and_input_come_as_arguments(module: Module) -> None:
+    assert module.tops() & NEVER.get(module.room, set()) == set()
+
+
+@EACH
+def test_a_library_stays_where_it_belongs(module: Module) -> None:
+    spread = {name for name in module.tops() & ONLY_IN.keys() if module.path not in ONLY_IN[name]}
+    assert spread == set()
+
+
+@EACH
+def test_a_module_says_what_it_is(module: Module) -> None:
+    if module.text.strip():
+        assert ast.get_docstring(module.tree), "no docstring"
+
+
+@EACH
+def test_a_file_fits_the_mind(module: Module) -> None:
+    count = module.text.count("\n")
+    assert (count > MOST_LINES) == (module.path in LONGER), f"{count} lines"
+
+
+@EACH
+def test_a_function_fits_the_eye(module: Module) -> None:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    long = {
+        f"{module.path}:{node.name}"
+        for node in ast.walk(module.tree)
+        if isinstance(node, kinds)
+        and (node.end_lineno or 0) - node.lineno + 1 > MOST_LINES_OF_A_FUNCTION
+    }
+    assert long == {name for name in LONG_FUNCTIONS if name.startswith(f"{module.path}:")}
+
+
+@EACH
+def test_a_module_has_its_tests(module: Module) -> None:
+    if module.name == "__init__":
+        return
+    folder = TESTS if "/" not in module.path else TESTS / module.room
+    name = module.name.strip("_")
+    assert (folder / f"test_{name}.py").is_file() != (module.path in WITHOUT_TEST)
+
+
+@EACH
+def test_nothing_is_caught_without_a_word(module: Module) -> None:
+    broad = [
+        node.lineno
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type)
+    ]
+    assert bool(broad) == (module.path in CATCHES_ALL), f"except Exception at lines {broad}"
+
+
+def _is_broad(caught: ast.expr | None) -> bool:
+    names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(
+        name is None or (isinstance(name, ast.Name) and name.id in {"Exception", "BaseException"})
+        for name in names
+    )
+
+
+@pytest.mark.parametrize("spec", REGISTRY, ids=lambda spec: spec.key)
+def test_a_policy_has_its_tests_and_says_what_it_is_for(spec: type) -> None:
+    name = spec.__module__.rpartition(".")[2]
+    assert (TESTS / "policies" / f"test_{name}.py").is_file()
+    assert spec.__doc__
+
+
+def test_exceptions_are_made_for_files_that_exist() -> None:
+    paths = {module.path for module in MODULES}
+    named = {*WITHOUT_TEST, *LONGER, *CATCHES_ALL, *set().union(*ONLY_IN.values())}
+    named |= {name.partition(":")[0] for name in LONG_FUNCTIONS}
+    assert named <= paths
+
+
+def test_every_room_is_in_the_table_and_on_the_map() -> None:
+    assert {module.room for module in MODULES} == set(MAY_IMPORT)
+    drawn = ast.get_docstring(parsed(PACKAGE / "__init__.py").tree) or ""
+    missing = {room for room in MAY_IMPORT if room not in drawn and room != "__init__"}
+    assert missing == set(), "the package's docstring is the map that must stay true"
+
+
+def test_the_table_itself_has_no_circle() -> None:
+    def below(room: str) -> set[str]:
+        return MAY_IMPORT[room].union(*(below(one) for one in MAY_IMPORT[room]))
+
+    assert all(room not in below(room) for room in MAY_IMPORT)
