@@ -134,8 +134,8 @@ def test_no_two_sidecars_share_a_port() -> None:
     [
         (0, "200 200 200 200 200 200 200 HTTP/1.1 200 OK\r\n\r\n"),
         (0, "200 429 HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n\r\n"),
-        (1, '{"paid_by": "payments-1", "attempt": 1}\n' * 12 + "meshproxy_retries_total 0"),
-        (1, '{"paid_by": "payments-1", "attempt": 2}\n' * 11 + "meshproxy_retries_total 1"),
+        (1, "200 " * 12 + '\nmeshproxy_retries_total{upstream="x",outcome="granted"} 1\n'),
+        (1, "200 " * 11 + '\nmeshproxy_retries_total{upstream="x",outcome="success"} 1\n'),
         (2, "200 " * 19 + "503 " + '{"endpoint": "127.0.0.1:18040", "state": "open"}'),
         (2, "200 " * 20 + '{"endpoint": "127.0.0.1:18040", "state": "closed", "opened": 1}'),
         (3, '{"hops": [{"traceparent": null}]}'),

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.harness import Origin, Sidecar
+
+from tests.e2e.harness import Origin, Sidecar
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -101,7 +102,7 @@ def test_a_service_is_reached_the_way_the_readme_says(
     done = subprocess.run(["sh", "-c", shell], capture_output=True, timeout=30, check=False)
     assert done.returncode == 0, shell
     path = "/charges" if "charges" in line else "/ada"
-    assert origin.last().target == path
+    assert origin.last.target == path
 
 
 def test_the_readme_shows_four_ways_to_reach_a_service() -> None:

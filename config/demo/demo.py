@@ -152,11 +152,8 @@ async def place_order(session: ClientSession, url: str, seen: Counter[str]) -> N
     """One order, counted by how it went."""
     try:
         async with session.post(url, data={"item": "tea"}) as reply:
-            if reply.status != 200:
-                seen[f"answered {reply.status}"] += 1
-                return
-            order = await reply.json()
-            seen["paid at once" if order["attempt"] == 1 else "paid after a retry"] += 1
+            await reply.read()
+            seen["paid" if reply.status == 200 else f"answered {reply.status}"] += 1
     except (ClientError, TimeoutError) as error:
         seen[type(error).__name__] += 1
 

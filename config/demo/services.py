@@ -37,7 +37,6 @@ def seen(request: web.Request) -> Json:
         "service": INSTANCE,
         "traceparent": request.headers.get("traceparent"),
         "request_id": request.headers.get("x-request-id"),
-        "attempt": int(request.headers.get("x-meshproxy-attempt", "1")),
     }
 
 
@@ -53,9 +52,8 @@ async def call(request: web.Request, method: str, host: str, path: str, **extra:
     session = request.app[SESSION]
     async with session.request(method, SIDECAR + path, headers=headers) as reply:
         if reply.status != 200:
-            reason = reply.headers.get("x-meshproxy-reason", "none")
-            problem = {"failed": f"{method} {path}", "status": reply.status, "reason": reason}
-            raise web.HTTPBadGateway(text=json.dumps(problem) + "\n")
+            # Whoever failed, its own word goes up to the caller: the rule, where a sidecar spoke.
+            raise web.HTTPBadGateway(text=(await reply.text()).rstrip() + "\n")
         body: Json = await reply.json()
         return body
 
@@ -91,7 +89,6 @@ def place_order() -> Callable[[web.Request], Any]:
                 "order": number,
                 "customer": user["name"],
                 "paid_by": hop["service"],
-                "attempt": hop["attempt"],
                 "hops": [seen(request), user["hop"], hop],
             }
         )
