@@ -48,10 +48,12 @@ class Page:
     def __init__(self, openmetrics: bool) -> None:
         self._openmetrics = openmetrics
         self._lines: list[str] = []
+        self._begun: set[str] = set()
 
     def family(self, family: Family) -> None:
         """Begin a family; its lines must follow, and it must not come again."""
         name, kind = family.name, family.type
+        self._begun.add(name)
         if self._openmetrics:
             # Here a family is named without the suffix that its samples carry.
             suffix = {"counter": "_total", "info": "_info"}.get(kind, "")
@@ -87,16 +89,20 @@ class Page:
         )
 
     def samples(self, samples: Iterable[Sample]) -> None:
-        """Whole families from loose samples; those with the same labels become one."""
-        gathered: dict[str, dict[str, list[float]]] = {}
+        """The families not begun yet, from loose samples; equal labels become one line.
+
+        A family without a sample is named all the same, so that people find it.
+        """
+        gathered: dict[str, dict[str, list[float]]] = {
+            family.name: {} for family in FAMILIES if family.name not in self._begun
+        }
         for sample in samples:
             lines = gathered.setdefault(sample.family, {})
             lines.setdefault(labelled(sample.labels), []).append(sample.value)
-        known = {family.name: place for place, family in enumerate(FAMILIES)}
-        for name in sorted(gathered, key=lambda name: known.get(name, len(known))):
+        for name, lines in gathered.items():
             family = family_of(name)
             self.family(family)
-            for labels, values in gathered[name].items():
+            for labels, values in lines.items():
                 self.line(family, labels, (), family.merge(values))
 
     def text(self) -> bytes:

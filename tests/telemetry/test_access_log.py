@@ -1,0 +1,176 @@
+"""An exchange worth a line gets one, and nothing in it can be anything but data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshproxy.core.exchange import Exchange, Peer
+from meshproxy.core.verdict import Failure, Refusal
+from meshproxy.telemetry.access_log import AccessLog, plain
+from meshproxy.telemetry.log import Log
+
+WALL = 1_700_000_000.25
+
+
+def exchange(**fields: Any) -> Exchange:
+    route = SimpleNamespace(
+        direction="inbound", name="create-order", cluster=SimpleNamespace(name="app")
+    )
+    plan = cast(Any, SimpleNamespace(unmatched=route))
+    made = Exchange(None, Peer("10.1.2.3", trusted=False, forwarded=b""), plan, 100.0)
+    made.method, made.path, made.target = b"POST", b"/orders", b"/orders?secret=1"
+    made.status, made.first_byte, made.attempts = 200, 100.1, 1
+    made.request_id, made.trace = b"abc", (b"4b" * 16, b"00" * 8, False, None)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def log(
+    errors: bool = True, slower_than: float = 0.5, sample: float = 0.0, draw: float = 0.5
+) -> tuple[AccessLog, list[Mapping[str, Any]]]:
+    lines: list[Mapping[str, Any]] = []
+    access = AccessLog(lines.append, lambda: draw, lambda: WALL)
+    settings = SimpleNamespace(errors=errors, slower_than=slower_than, sample=sample)
+    access.configure(SimpleNamespace(access=settings))
+    return access, lines
+
+
+def test_a_line_says_what_happened() -> None:
+    access, lines = log(sample=1.0)
+    endpoint = SimpleNamespace(name="127.0.0.1:8080")
+    access.record(exchange(endpoint=endpoint, bytes_in=5, bytes_out=7), 100.25)
+    assert lines == [
+        {
+            "time": "2023-11-14T22:13:20.250Z",
+            "level": "info",
+            "event": "request",
+            "direction": "inbound",
+            "route": "create-order",
+            "upstream": "app",
+            "endpoint": "127.0.0.1:8080",
+            "method": "POST",
+            "path": "/orders",
+            "status": 200,
+            "reason": "",
+            "duration_ms": 250.0,
+            "first_byte_ms": 100.0,
+            "attempts": 1,
+            "bytes_in": 5,
+            "bytes_out": 7,
+            "client": "10.1.2.3",
+            "request_id": "abc",
+            "trace_id": "4b" * 16,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "now", "written"),
+    [
+        ({}, {}, 100.1, False),
+        ({}, {"status": 500}, 100.1, True),
+        ({}, {"status": 404}, 100.1, False),
+        ({}, {"status": 429, "flags": "RL"}, 100.1, True),
+        ({"errors": False}, {"status": 503, "flags": "UO"}, 100.1, False),
+        ({}, {}, 100.6, True),
+        ({"slower_than": 0.0}, {}, 999.0, False),
+        ({"sample": 0.6}, {}, 100.1, True),
+        ({"sample": 0.4}, {}, 100.1, False),
+    ],
+)
+def test_errors_slow_ones_and_a_sample_get_a_line(
+    settings: dict[str, Any], fields: dict[str, Any], now: float, written: bool
+) -> None:
+    access, lines = log(**settings)
+    access.record(exchange(**fields), now)
+    assert len(lines) == written
+
+
+def test_a_refusal_names_its_rule() -> None:
+    access, lines = log()
+    refusal = Refusal(429, "RL", "limit spent", rule="inbound.rate_limits[0]")
+    access.record(exchange(refusal=refusal, status=429, flags="RL"), 100.1)
+    assert lines[0]["detail"] == "limit spent"
+    assert lines[0]["rule"] == "inbound.rate_limits[0]"
+    assert lines[0]["level"] == "warning"
+
+
+def test_a_failure_behind_an_answer_is_told() -> None:
+    access, lines = log()
+    access.record(exchange(failure=Failure.TRUNCATED, flags="UC"), 100.1)
+    assert lines[0]["detail"] == Failure.TRUNCATED.detail
+
+
+def test_an_attempt_that_failed_leaves_its_endpoint() -> None:
+    access, lines = log(sample=1.0)
+    tried = [SimpleNamespace(name="10.0.0.1:80"), SimpleNamespace(name="10.0.0.2:80")]
+    access.record(exchange(tried=tried, status=503, flags="UF"), 100.1)
+    assert lines[0]["endpoint"] == "10.0.0.2:80"
+
+
+def test_a_request_that_could_not_be_read_has_a_line_too() -> None:
+    access, lines = log()
+    access.record(
+        exchange(
+            path=b"", method=b"", status=400, flags="IH", first_byte=0.0, request_id=b"", trace=None
+        ),
+        100.1,
+    )
+    assert lines[0]["path"] == "/orders"
+    assert (lines[0]["request_id"], lines[0]["trace_id"], lines[0]["first_byte_ms"]) == (
+        "",
+        "",
+        None,
+    )
+
+
+def test_the_query_is_never_written() -> None:
+    access, lines = log(sample=1.0)
+    access.record(exchange(), 100.1)
+    access.record(exchange(path=b""), 100.1)
+    assert "secret" not in repr(lines)
+
+
+def test_a_long_path_and_a_long_method_are_cut() -> None:
+    access, lines = log(sample=1.0)
+    access.record(exchange(path=b"/" + b"x" * 9000, method=b"M" * 500), 100.1)
+    assert len(lines[0]["path"]) == 2048 + 3
+    assert len(lines[0]["method"]) == 32
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_become_printable_and_can_be_told_apart(raw: bytes) -> None:
+    text = plain(raw)
+    assert text.isascii()
+    assert text.isprintable()
+    assert text.encode().decode("unicode_escape").encode("latin-1") == raw
+
+
+@given(raw=st.binary(max_size=60), form=st.sampled_from(["json", "text"]))
+def test_no_client_can_begin_a_second_line(raw: bytes, form: str) -> None:
+    read_end, write_end = os.pipe()
+    try:
+        out = Log(write_end, "info", form, lambda: WALL)
+        access = AccessLog(out.write, lambda: 0.0, lambda: WALL)
+        settings = SimpleNamespace(errors=True, slower_than=0.0, sample=1.0)
+        access.configure(SimpleNamespace(access=settings))
+        access.record(exchange(path=raw, target=raw, method=raw, request_id=raw), 100.1)
+        out.flush()
+        written = os.read(read_end, 65536)
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    assert written.count(b"\n") == 1
+    assert written.endswith(b"\n")
+    assert written.isascii()
+    if form == "json":
+        assert orjson.loads(written)["request_id"] == plain(raw)

@@ -1,0 +1,138 @@
+"""Events become lines, by level and in the format that was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from meshproxy.telemetry.log import Clock, Log
+
+WALL = 1_700_000_000.25
+
+
+class Output:
+    """A log on a file, and what stands in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def log(self, level: str | None = None, form: str | None = None) -> Log:
+        return Log(self.fd, level, form, lambda: WALL)
+
+    def lines(self) -> list[str]:
+        return self.path.read_text().splitlines()
+
+    def events(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.lines()]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[Output]:
+    made = Output(tmp_path / "log")
+    yield made
+    os.close(made.fd)
+
+
+def said(level: str = "info", form: str = "json") -> Any:
+    return SimpleNamespace(level=level, format=form)
+
+
+def test_an_event_is_a_json_line_at_once(output: Output) -> None:
+    output.log().tell("ready", listeners=["inbound 127.0.0.1:15006"])
+    assert output.events() == [
+        {
+            "time": "2023-11-14T22:13:20.250Z",
+            "level": "info",
+            "event": "ready",
+            "listeners": ["inbound 127.0.0.1:15006"],
+        }
+    ]
+
+
+def test_an_event_can_be_a_line_for_people(output: Output) -> None:
+    log = output.log(form="text")
+    log.tell("breaker", level="warning", endpoint="a:1", why="7 in a row", count=7, none=None)
+    assert output.lines() == [
+        '2023-11-14T22:13:20.250Z WARNING breaker endpoint=a:1 why="7 in a row" count=7 none=null'
+    ]
+
+
+def test_text_cannot_be_broken_into_two_lines(output: Output) -> None:
+    output.log(form="text").tell("odd", path="/a\nb", empty="", quoted='"', equal="a=b")
+    assert len(output.lines()) == 1
+    assert output.lines()[0].endswith(r'odd path="/a\nb" empty="" quoted="\"" equal="a=b"')
+
+
+def test_lines_below_the_level_are_not_written(output: Output) -> None:
+    log = output.log(level="warning")
+    log.tell("quiet")
+    log.tell("loud", level="warning")
+    log.set_level("debug")
+    log.tell("detail", level="debug")
+    assert [event["event"] for event in output.events()] == ["loud", "detail"]
+
+
+def test_the_file_sets_level_and_format(output: Output) -> None:
+    log = output.log()
+    log.configure(said("error", "text"))
+    log.tell("quiet", level="warning")
+    log.tell("loud", level="error")
+    assert len(output.lines()) == 1
+    assert " ERROR " in output.lines()[0]
+
+
+def test_the_command_line_wins_over_the_file(output: Output) -> None:
+    log = output.log("debug", "json")
+    log.configure(said("error", "text"))
+    log.tell("detail", level="debug")
+    assert output.events()[0]["level"] == "debug"
+
+
+def test_a_level_set_while_running_holds_until_the_file_says_another(output: Output) -> None:
+    log = output.log()
+    log.configure(said("info"))
+    log.set_level("debug")
+    log.configure(said("info"))
+    log.tell("first", level="debug")
+    log.configure(said("warning"))
+    log.tell("second", level="debug")
+    assert [event["event"] for event in output.events()] == ["first"]
+
+
+def test_an_unknown_level_is_an_error_of_the_caller(output: Output) -> None:
+    with pytest.raises(ValueError):
+        output.log().set_level("loud")
+
+
+def test_what_json_cannot_say_is_spelled(output: Output) -> None:
+    log = output.log()
+    log.tell("odd", path=Path("/a"), name="\udcff")
+    log.tell("path", path=Path("/a"))
+    first, second = output.events()
+    assert "udcff" in first["name"]
+    assert second["path"] == "/a"
+
+
+def test_lines_of_others_wait_for_the_batch(output: Output) -> None:
+    log = output.log()
+    log.write({"time": "t", "level": "info", "event": "request"})
+    assert output.lines() == []
+    log.close()
+    assert len(output.lines()) == 1
+
+
+def test_lost_lines_are_counted(output: Output) -> None:
+    assert [sample.value for sample in output.log().samples()] == [0]
+
+
+def test_the_clock_is_right_across_seconds() -> None:
+    times = iter([1_700_000_000.0, 1_700_000_000.9999, 1_700_000_001.5])
+    clock = Clock(lambda: next(times))
+    assert [clock.text()[17:] for _ in range(3)] == ["20.000Z", "20.999Z", "21.500Z"]

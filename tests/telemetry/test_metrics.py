@@ -1,0 +1,288 @@
+"""Traffic is counted once, under labels that no client can make, and never forgotten."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as read_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.report import Sample
+from meshproxy.telemetry.families import FAMILIES
+from meshproxy.telemetry.metrics import BOUNDS, COUNTS, COUNTS_PER_ROW, ROWS, Telemetry, samples_of
+
+
+def ended(
+    method: bytes = b"GET",
+    status: int = 200,
+    flags: str = "",
+    first_byte: float = 0.0,
+    began: float = 100.0,
+) -> Exchange:
+    fields = {"method": method, "status": status, "flags": flags}
+    return cast(Exchange, cast(Any, SimpleNamespace(**fields, began=began, first_byte=first_byte)))
+
+
+def page(telemetry: Telemetry, *samples: Sample) -> dict[str, Metric]:
+    text = telemetry.render(False, samples).decode()
+    return {family.name: family for family in read_text(text)}
+
+
+def values(metrics: dict[str, Metric], sample: str, *labels: str) -> dict[tuple[str, ...], float]:
+    """The samples of one name, by the values of `labels`."""
+    return {
+        tuple(each.labels[label] for label in labels): each.value
+        for family in metrics.values()
+        for each in family.samples
+        if each.name == sample
+    }
+
+
+def test_requests_are_counted_by_method_code_and_flags() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("inbound", "POST /orders", "app")
+    for exchange in (ended(), ended(), ended(b"POST", 503, "UF,URX"), ended(b"PURGE", 405)):
+        series.ended(exchange, 101.0)
+    counted = values(page(telemetry), "meshproxy_requests_total", "method", "code", "flags")
+    assert counted == {
+        ("GET", "200", ""): 2,
+        ("POST", "503", "UF,URX"): 1,
+        ("_OTHER", "405", ""): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0.0, "0.005"), (0.005, "0.005"), (0.0051, "0.01"), (10.0, "10.0")]
+)
+def test_a_bound_belongs_to_its_bucket(seconds: float, bucket: str) -> None:
+    telemetry = Telemetry()
+    telemetry.series("inbound", "r", "app").ended(ended(began=0.0), seconds)
+    found = values(page(telemetry), "meshproxy_request_duration_seconds_bucket", "le")
+    assert min((float(le), le) for (le,), count in found.items() if count)[1] == bucket
+
+
+def test_what_is_slower_than_all_bounds_is_counted_too() -> None:
+    telemetry = Telemetry()
+    telemetry.series("inbound", "r", "app").ended(ended(began=0.0), 11.0)
+    metrics = page(telemetry)
+    found = values(metrics, "meshproxy_request_duration_seconds_bucket", "le")
+    assert found["10.0",] == 0
+    assert found["+Inf",] == 1
+    assert values(metrics, "meshproxy_request_duration_seconds_sum") == {(): 11.0}
+
+
+def test_the_first_byte_is_observed_only_where_one_came() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("inbound", "r", "app")
+    series.ended(ended(first_byte=100.25), 101.0)
+    series.ended(ended(status=499, flags="DC"), 101.0)
+    metrics = page(telemetry)
+    assert values(metrics, "meshproxy_time_to_first_byte_seconds_count") == {(): 1}
+    assert values(metrics, "meshproxy_time_to_first_byte_seconds_sum") == {(): 0.25}
+    assert values(metrics, "meshproxy_request_duration_seconds_count") == {(): 2}
+
+
+def test_a_route_that_comes_back_after_a_reload_goes_on_counting() -> None:
+    telemetry = Telemetry()
+    telemetry.series("inbound", "r", "app").ended(ended(), 101.0)
+    telemetry.series("inbound", "r", "app").ended(ended(), 101.0)
+    telemetry.cluster_series("app").attempted("success")
+    telemetry.cluster_series("app").attempted("success")
+    metrics = page(telemetry)
+    assert values(metrics, "meshproxy_requests_total", "route") == {("r",): 2}
+    assert values(metrics, "meshproxy_upstream_attempts_total", "result") == {("success",): 2}
+
+
+def test_requests_in_flight_are_shown_before_any_has_ended() -> None:
+    telemetry = Telemetry()
+    telemetry.series("inbound", "r", "app").in_flight += 3
+    assert values(page(telemetry), "meshproxy_in_flight_requests", "route") == {("r",): 3}
+
+
+def test_a_route_without_traffic_takes_no_lines() -> None:
+    telemetry = Telemetry()
+    telemetry.series("inbound", "idle", "app")
+    assert b"idle" not in telemetry.render(False, ())
+
+
+def test_random_methods_make_one_series() -> None:
+    telemetry, draw = Telemetry(), random.Random(5)
+    series = telemetry.series("inbound", "r", "app")
+    for _ in range(5000):
+        series.ended(ended(b"M%d" % draw.getrandbits(60)), 101.0)
+    assert values(page(telemetry), "meshproxy_requests_total", "method") == {("_OTHER",): 5000}
+
+
+def test_an_upstream_that_invents_statuses_meets_a_bound_and_no_request_is_lost() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("inbound", "r", "app")
+    for status in range(100, 1000):
+        series.ended(ended(status=status), 101.0)
+    metrics = page(telemetry)
+    counted = values(metrics, "meshproxy_requests_total", "method", "code", "flags")
+    room = COUNTS + COUNTS_PER_ROW
+    assert len(counted) == room + 1
+    assert sum(counted.values()) == 900
+    assert counted["__other__", "__other__", "__other__"] == 900 - room
+    assert values(metrics, "meshproxy_series_dropped_total") == {(): 900 - room}
+    lines = [line for line in telemetry.render(False, ()).splitlines() if line[:1] != b"#"]
+    assert len(lines) <= 1000
+
+
+def test_more_routes_and_clusters_than_there_is_room_for_share_one() -> None:
+    telemetry = Telemetry()
+    for number in range(ROWS + 5):
+        telemetry.series("outbound", f"r{number}", "u").ended(ended(), 101.0)
+        telemetry.cluster_series(f"u{number}").attempted("success")
+    metrics = page(telemetry)
+    routes = values(metrics, "meshproxy_requests_total", "route")
+    assert len(routes) == ROWS + 1
+    assert routes["__other__",] == 5
+    assert values(metrics, "meshproxy_upstream_attempts_total", "upstream")["__other__",] == 5
+
+
+def test_results_of_attempts_are_bounded() -> None:
+    telemetry = Telemetry()
+    for status in range(500, 600):
+        telemetry.cluster_series("u").attempted(str(status))
+    found = values(page(telemetry), "meshproxy_upstream_attempts_total", "result")
+    assert found["__other__",] == 50
+    assert sum(found.values()) == 100
+
+
+LABELS = (("upstream", "u"), ("endpoint", "10.0.0.1:80"))
+
+
+def test_samples_with_the_same_labels_become_one_line() -> None:
+    found = page(
+        Telemetry(),
+        Sample("meshproxy_breaker_state", LABELS, 1),
+        Sample("meshproxy_breaker_state", LABELS, 2),
+        Sample("meshproxy_retries_total", (("upstream", "u"), ("outcome", "success")), 3),
+        Sample("meshproxy_retries_total", (("upstream", "u"), ("outcome", "success")), 4),
+    )
+    assert values(found, "meshproxy_breaker_state", "upstream") == {("u",): 2}
+    assert values(found, "meshproxy_retries_total", "outcome") == {("success",): 7}
+
+
+class Cell:
+    def __init__(self, *samples: Sample) -> None:
+        self._samples = samples
+
+    def samples(self) -> Iterator[Sample]:
+        yield from self._samples
+
+
+def test_counters_of_state_that_a_reload_forgets_do_not_go_back() -> None:
+    telemetry = Telemetry()
+    outcome = (("upstream", "u"), ("outcome", "success"))
+    gone = Cell(
+        Sample("meshproxy_retries_total", outcome, 5), Sample("meshproxy_breaker_state", LABELS, 1)
+    )
+    telemetry.retire([gone, object()])
+    metrics = page(telemetry, *samples_of([Cell(Sample("meshproxy_retries_total", outcome, 2)), 7]))
+    assert values(metrics, "meshproxy_retries_total") == {(): 7}
+    assert values(metrics, "meshproxy_breaker_state") == {}
+
+
+def test_every_family_is_named_once_and_explained_even_without_a_sample() -> None:
+    text = Telemetry().render(False, ()).decode()
+    for family in FAMILIES:
+        assert text.count(f"# TYPE {family.name} ") == 1
+        assert text.count(f"# HELP {family.name} {family.help}\n") == 1
+
+
+def test_a_sample_that_the_table_forgot_is_shown_all_the_same() -> None:
+    found = page(Telemetry(), Sample("meshproxy_novelty", (), 1.5))
+    assert values(found, "meshproxy_novelty") == {(): 1.5}
+
+
+def test_the_process_and_its_collector_are_told() -> None:
+    found = page(Telemetry("9.8.7"))
+    assert {"process_cpu_seconds", "python_gc_collections", "python_info"} <= set(found)
+    assert ("9.8.7",) in values(found, "meshproxy_build_info", "version")
+
+
+def test_the_sums_are_told_to_the_admin_port() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("inbound", "r", "app")
+    series.in_flight = 2
+    series.ended(ended(), 101.0)
+    telemetry.cluster_series("app").attempted("reset")
+    stats = telemetry.stats()
+    assert (stats["requests"], stats["in_flight"], stats["attempts"]) == (1, 2, 1)
+
+
+def busy() -> Telemetry:
+    telemetry = Telemetry()
+    for route in ("GET /a/*", 'odd "name"\\', "__unmatched__"):
+        series = telemetry.series("inbound", route, "app")
+        for exchange in (ended(first_byte=100.1), ended(b"POST", 503, "UO"), ended(b"X", 404)):
+            series.ended(exchange, 100.2)
+    telemetry.cluster_series("app").attempted("connect-failure")
+    return telemetry
+
+
+SAMPLES = (
+    Sample("meshproxy_breaker_state", LABELS, 1),
+    Sample("meshproxy_breaker_transitions_total", (*LABELS, ("from", "closed"), ("to", "open")), 1),
+    Sample("meshproxy_config_last_reload_success_timestamp_seconds", (), 1.7e9),
+    Sample("meshproxy_upstream_connections", (("upstream", 'a\\b"c\nd'), ("state", "idle")), 3),
+)
+
+
+def test_both_formats_say_the_same() -> None:
+    telemetry = busy()
+    plain = read_text(telemetry.render(False, SAMPLES).decode())
+    modern_text = telemetry.render(True, SAMPLES).decode()
+    assert modern_text.endswith("\n# EOF\n")
+    modern = read_openmetrics(modern_text)  # type: ignore[no-untyped-call]
+
+    def flat(families: Any) -> set[tuple[str, tuple[tuple[str, str], ...], float]]:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items())), sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name.startswith("meshproxy")
+        }
+
+    assert flat(plain) == flat(modern)
+
+
+@pytest.mark.server("promtool")
+def test_promtool_has_no_complaint() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is missing: apt-get install prometheus")
+    for telemetry in (Telemetry(), busy()):
+        checked = subprocess.run(
+            [promtool, "check", "metrics"],
+            input=telemetry.render(False, SAMPLES),
+            capture_output=True,
+            check=False,
+        )
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+@given(st.lists(st.floats(0, 30), max_size=30))
+def test_buckets_grow_and_end_at_the_count(durations: list[float]) -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("inbound", "r", "app")
+    for seconds in durations:
+        series.ended(ended(began=0.0), seconds)
+    counts = [sum(series.durations[: place + 1]) for place in range(len(BOUNDS) + 1)]
+    assert counts == [
+        sum(seconds <= bound for seconds in durations) for bound in (*BOUNDS, float("inf"))
+    ]
