@@ -14,7 +14,7 @@ from .harness import Client, Message, Origin, Sidecar
 
 CONFIG = """
 inbound: {listen: <inbound>, app: http://<app>}
-tracing: {propagate: [tracecontext, b3], sample: 100%}
+tracing: {propagate: [tracecontext, b3, b3multi], sample: 100%}
 """
 NEVER = CONFIG.replace("100%", "0%")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
