@@ -34,8 +34,10 @@ def reload(options: Namespace) -> int:
     status, body = ask(address, "POST", "/reload", options.timeout)
     outcome = _plain(body)
     if status == 200:
-        print(f"reloaded: generation {outcome.get('generation')}, {outcome.get('digest')}")
-        _print_all(outcome.get("changes") or ["nothing changed"], sys.stdout)
+        # The sidecar watches its file, so it may well have been faster than this command.
+        done = "reloaded" if outcome.get("changes") else "nothing new, in force"
+        print(f"{done}: generation {outcome.get('generation')}, {outcome.get('digest')}")
+        _print_all(outcome.get("changes") or [], sys.stdout)
         return 0
     _print_all(outcome.get("errors") or [outcome.get("error") or f"status {status}"], sys.stderr)
     if status == 422:

@@ -190,12 +190,8 @@ def _route(route: Route) -> dict[str, Any]:
         "name": route.name,
         "upstream": route.cluster.name if route.cluster else None,
         "rule": route.rule,
-        "timeout_seconds": route.timeout,
-        "per_try_timeout_seconds": route.per_try_timeout,
-        "connect_timeout_seconds": route.connect_timeout,
-        "idle_timeout_seconds": route.idle_timeout,
-        "phases": _phases(route.phases),
         **route.about,
+        "phases": _phases(route.phases),
     }
 
 

@@ -136,6 +136,12 @@ def test_reload_tells_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "reloaded: generation 4, def\na: 1 -> 2\n"
 
 
+def test_a_reload_that_brings_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with Sidecar.answering(200, {**OUTCOME, "changes": []}) as sidecar:
+        assert main(["reload", "--admin", sidecar.address]) == 0
+    assert capsys.readouterr().out == "nothing new, in force: generation 4, def\n"
+
+
 def test_a_reload_that_failed_tells_every_error(capsys: pytest.CaptureFixture[str]) -> None:
     errors = ["f.yaml:3:5: wrong", "f.yaml:4:5: wrong too"]
     with Sidecar.answering(422, {"ok": False, "errors": errors}) as sidecar:

@@ -61,7 +61,7 @@ def serving() -> Snapshot:
         Series(),
         timeout=5.0,
         rule="f.yaml:3",
-        about={"match": "GET /a"},
+        about={"match": "GET /a", "timeout": "5s"},
     )
     plan = Plan(
         "outbound", "outbound", "::1", 15001, never, route, {}, Limits(),
@@ -101,7 +101,7 @@ def test_routes_are_told_with_their_policies_and_their_line() -> None:
     (route,) = plan["routes"]
     assert route["name"] == route["match"] == "GET /a"
     assert (route["upstream"], route["rule"]) == ("payments", "f.yaml:3")
-    assert route["timeout_seconds"] == 5.0
+    assert route["timeout"] == "5s"
     assert route["phases"] == {"admit": ["Never"]}
 
 
