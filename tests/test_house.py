@@ -59,7 +59,6 @@ WITHOUT_TEST: dict[str, str] = {
     "dataplane/listener.py": "a socket and its clients: tests/e2e/test_limits.py, test_reload.py",
     "dataplane/upstream.py": "a protocol shell: tests/e2e/test_responses.py, test_bad_origins.py",
     "app.py": "the wiring of everything: all of tests/e2e",
-    "control/ports.py": "two ports of a running app: tests/e2e/test_reload.py, test_telemetry.py",
     "control/serving.py": "what both ports stand on: tests/control/test_admin.py, test_probes.py",
     "control/view.py": "a Protocol and two records",
     "core/exchange.py": "a record that the data plane fills: tests/dataplane",
