@@ -52,7 +52,9 @@ def b3(message: Message) -> tuple[str, str, str]:
     if single := message.get("b3"):
         found.append(tuple(single.split("-")[:3]))
     if trace := message.get("x-b3-traceid"):
-        sampled = message.get("x-b3-sampled") or ""
+        # Debug implies the decision, so it takes its place: `d` here, the flags alone there.
+        debug = message.get("x-b3-flags") == "1"
+        sampled = "d" if debug else message.get("x-b3-sampled") or ""
         found.append((trace, message.get("x-b3-spanid") or "", sampled))
     assert found, message.head
     assert len(set(found)) == 1, found
