@@ -1,3 +1,64 @@
-"""meshproxy: the service-mesh sidecar that a developer can read, extend and trust."""
+"""meshproxy: the service-mesh sidecar that a developer can read, extend and trust.
+
+This page is the map; tests/test_house.py holds the code to it.
+
+Words. *Downstream* called us, *upstream* is called. An *exchange* is one request and its
+answer, an *attempt* one try of it. A *route* is a compiled row of the file, a *snapshot* a
+whole compiled file.
+
+Rooms. Reading down is dependency: a room imports only what stands below it here.
+
+    __main__      the command line; loads nothing but the chosen command
+    commands/     one file per thing a person types
+        arguments  sources  run  check  starter  remote
+    app           the composition root: the only place that knows every room
+    control/      what steers the sidecar and tells of it; the only home of aiohttp
+        watch  reload  changes  view  ports  serving  probes  admin
+    dataplane/    BYTES: protocol shells around a conductor that knows no socket
+        front  listener  downstream  conductor  pool  dial  upstream  flow
+        requests  answers
+    telemetry/    counts and lines; the hot side only adds
+        metrics  families  exposition  access_log  log  lines
+    settings/     the file: YAML to a model, the model to a snapshot
+        load  variables  inherit  schema  words  matches  addresses  future
+        validate  meaning  wiring  views  sentences  errors
+        compile  chains  routes  tables  json_schema  packaged
+    policies/     one file each: a Spec (its YAML) and an object with phase methods
+        contract  registry  tracing  rate_limit  limits  gates  keys
+        concurrency  load_balancer  circuit_breaker  retries
+    core/         NOUNS: exchange  verdict  route  ledger  report  classify  fields
+    logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
+        bucket  window  keyed  forwarded  breaker  tally  retry  balance
+        trace  match  path  units
+
+The walk of a request, across the rooms.
+
+    listener     accepts, and makes a Downstream
+    downstream   feeds httptools; when a head is complete, `requests` judges and reads it
+                 into an Exchange
+    conductor    begin: the table finds the route and pins it on the exchange;
+                 every `admit` may refuse or hold it (tracing, rate limits, concurrency)
+                 attempt: `pick` chooses among the endpoints that every `eligible` allows;
+                 every `depart` readies this try (probe claimed, trace headers written)
+    pool         an idle connection, or a dial and a place in the queue
+    upstream     sends the head and streams the body; parses the answer, which `answers`
+                 reads and turns into the client's bytes
+    conductor    answered, or failed: every `settle` learns; `retry` may ask for one more
+                 try, as long as nothing of the answer has left; every `respond` edits it
+                 conclude: exactly once, however it ended: deferred releases, counts, log
+
+Nothing on that way is a coroutine: no task, future or event per request. What waits, waits in
+`call_later`, in a pool's queue, or in a dial, which is one task per connection.
+
+The walk of a reload. `watch` sees a change (or SIGHUP, or POST /reload asks); `reload` has the
+app validate and compile it against the live ledger and bind what is new; one step without an
+await swaps plans, keeps the ledger's cells that are still named and retires the rest. Anything
+wrong before that step leaves the old one in force. Exchanges in flight keep the route they
+have pinned. Three lifetimes, three homes: a Spec is replaced, a ledger cell (tokens, circuits,
+endpoints with their pools) lives on, an Exchange ends.
+
+A new policy is one file in policies/, one line in its registry and one test file; schema,
+errors, `check`, /config, /metrics and the order of the walk follow from those.
+"""
 
 __version__ = "0.1.0"
