@@ -17,17 +17,9 @@ from meshproxy.telemetry.families import FAMILIES, Family, family_of
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
 Labels = Iterable[tuple[str, str]]
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
-
-
-def wants_openmetrics(accept: str) -> bool:
-    """Whether an Accept header asks for OpenMetrics; all scrapers that can name it first."""
-    return "application/openmetrics-text" in accept.lower()
 
 
 def labelled(labels: Labels) -> str:

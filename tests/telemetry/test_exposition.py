@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshproxy.core.report import Sample
-from meshproxy.telemetry.exposition import Page, labelled, number, wants_openmetrics
+from meshproxy.telemetry.exposition import Page, labelled, number
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,3 @@ def test_a_label_comes_back_as_it_went(value: str) -> None:
 
 def test_labels_are_escaped() -> None:
     assert labelled([("a", 'x"\\\n')]) == 'a="x\\"\\\\\\n"'
-
-
-@pytest.mark.parametrize(
-    ("accept", "wanted"),
-    [
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2", True),
-        ("text/plain;version=0.0.4", False),
-        ("*/*", False),
-        ("", False),
-    ],
-)
-def test_openmetrics_is_for_who_names_it(accept: str, wanted: bool) -> None:
-    assert wants_openmetrics(accept) is wanted
