@@ -141,10 +141,26 @@ def balancer_is_on(context: Context) -> Iterator[Finding]:
 def matchable_headers(context: Context) -> Iterator[Finding]:
     for path, routes in route_lists(context.file):
         for index, route in enumerate(routes):
-            for name in route.match.headers:
-                if name in HOP_FIELDS or name.startswith(("x-forwarded-", "x-meshproxy-")):
-                    at = (*path, index, "match", "headers")
-                    yield at, f"{name!r} is rewritten at this hop and cannot be matched"
+            for name in filter(_rewritten, route.match.headers):
+                at = (*path, index, "match", "headers")
+                yield at, f"{name!r} is rewritten at this hop and cannot be matched"
+
+
+def countable_headers(context: Context) -> Iterator[Finding]:
+    """A key or tier by a field that no policy gets to see would put all callers into one."""
+    for place, model in places(context.file):
+        for index, item in enumerate(_items(model, "rate_limits")):
+            per = [word.removeprefix("header:") for word in item.per if word.startswith("header:")]
+            tier = [item.tiers.header] if item.tiers else []
+            for name in filter(_rewritten, (*per, *tier)):
+                at = (*place, "rate_limits", index)
+                hint = ", use ip" if name.lower() == "x-forwarded-for" else ""
+                yield at, f"{name!r} is rewritten at this hop and cannot tell callers apart{hint}"
+
+
+def _rewritten(name: str) -> bool:
+    lower = name.lower()
+    return lower in HOP_FIELDS or lower.startswith(("x-forwarded-", "x-meshproxy-"))
 
 
 CHECKS: tuple[Check, ...] = (
@@ -156,5 +172,6 @@ CHECKS: tuple[Check, ...] = (
     distinct_limits,
     balancer_is_on,
     matchable_headers,
+    countable_headers,
     *wiring.CHECKS,
 )
