@@ -20,7 +20,7 @@ HEAD_BYTES = [case for case in CASES if len(case.data) < 4_000]
 
 def refused(sidecar: Sidecar, pieces: list[bytes]) -> Message:
     """Send the pieces; the answer, after which the connection must be closed."""
-    with Client(sidecar.inbound) as client:
+    with Client(sidecar.inbound, timeout=5) as client:
         client.send_pieces(pieces)
         answer = client.response()
         assert client.closed_by_peer(), f"still open after {answer.start!r}"

@@ -56,11 +56,11 @@ class Client:
         self._socket.sendall(data)
 
     def send_pieces(self, pieces: Iterable[bytes]) -> None:
-        """Send each piece in a write of its own; stop quietly when the peer has closed."""
+        """Send each piece in a write of its own; stop quietly when either side has closed."""
         try:
             for piece in pieces:
                 self._socket.sendall(piece)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             pass
 
     def send_bytewise(self, data: bytes) -> None:

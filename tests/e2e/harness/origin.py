@@ -201,8 +201,8 @@ class Origin:
             conversation = Conversation(self, accepted, len(self.conversations))
             self.conversations.append(conversation)
             thread = threading.Thread(target=self._converse, args=(conversation,), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _converse(self, conversation: Conversation) -> None:
         try:
