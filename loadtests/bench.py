@@ -143,7 +143,8 @@ def rounds(bench: Bench, plan: Plan, results: Results) -> None:
             run_wrk(bench.wrk, scenario, port, 1)  # warm: connections, caches, interpreters
             say(f"{scenario.name}: {name} is warm")
         for number in range(1, plan.rounds + 1):
-            for name, (child, port) in running.items():
+            for name in turn(plan.names, number):
+                child, port = running[name]
                 taken = sample(bench.wrk, scenario, port, plan.seconds, child.pid)
                 results.add(scenario.name, name, taken)
                 loud = f"  !! {taken.broken} FAILED" if taken.broken else ""
@@ -151,6 +152,12 @@ def rounds(bench: Bench, plan: Plan, results: Results) -> None:
                 say(f"{scenario.name} {number}/{plan.rounds} {name:10}{cost}{loud}")
     for child, _ in running.values():
         bench.group.end(child)
+
+
+def turn(names: list[str], number: int) -> list[str]:
+    """The order of a round: each starts with another one, so that none is always first."""
+    first = number % len(names)
+    return names[first:] + names[:first]
 
 
 def outlast(bench: Bench, foot: Footprint) -> None:
@@ -170,7 +177,7 @@ def outlast(bench: Bench, foot: Footprint) -> None:
 def write_page(plan: Plan, results: Results) -> None:
     assert plan.out is not None
     date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    how = f"{plan.rounds} rounds of {plan.seconds} s"
+    how = f"rounds: {plan.rounds}, {plan.seconds} s each"
     plan.out.write_text(page(results, date, how, proxies.versions_of(plan.names)))
     print(f"\nwritten: {plan.out}")
 
@@ -187,8 +194,8 @@ def read_plan(argv: list[str] | None) -> Plan:
     parser.add_argument("--quick", action="store_true", help="one round of 2 s, no million")
     parser.add_argument("--only", help=several + ",".join(proxies.BUILDERS))
     parser.add_argument("--scenario", help=several + ",".join(known))
-    parser.add_argument("--seconds", type=_count, help="of each run (default 4)")
-    parser.add_argument("--rounds", type=_count, help="turns of each proxy (default 3)")
+    parser.add_argument("--seconds", type=_count, help="of each run (default 2)")
+    parser.add_argument("--rounds", type=_count, help="turns of each proxy (default 5)")
     parser.add_argument("--million", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--out", type=Path, help="page to write (a full run: RESULTS.md)")
     args = parser.parse_args(argv)
@@ -198,8 +205,8 @@ def read_plan(argv: list[str] | None) -> Plan:
     return Plan(
         names,
         [known[name] for name in wanted],
-        args.seconds or (2 if args.quick else 4),
-        args.rounds or (1 if args.quick else 3),
+        args.seconds or 2,
+        args.rounds or (1 if args.quick else 5),
         args.million if args.million is not None else not args.quick,
         args.out or (RESULTS if whole else None),
     )

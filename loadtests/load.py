@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> list[Outcome]:
     ):
         folder = Path(name)
         dead.bind(("127.0.0.1", 0))  # held, never listening: whoever connects is refused
-        ports = sidecar.Ports(*(free_port() for _ in range(8)), dead.getsockname()[1])
+        ports = sidecar.Ports(*(free_port() for _ in range(8)), *dead.getsockname()[1:])
         file = folder / "meshproxy.yaml"
         file.write_text(sidecar.config(ports))
         proxy = start(group, ports, file)
