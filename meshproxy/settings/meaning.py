@@ -88,9 +88,11 @@ def distinct_labels(context: Context) -> Iterator[Finding]:
         for index, route in enumerate(routes):
             label = route.label()
             earlier = first.setdefault(label, index)
-            if earlier != index and route.name is not None:
+            # Two matches alike are told as a route that can never match.
+            if earlier != index and (route.name or routes[earlier].name):
+                key = "name" if route.name else "match"
                 where = context.line((*path, earlier))
-                yield (*path, index, "name"), f"a second route named {label!r}, first on {where}"
+                yield (*path, index, key), f"a second route named {label!r}, first on {where}"
 
 
 def times_fit(context: Context) -> Iterator[Finding]:
