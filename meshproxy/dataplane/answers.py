@@ -41,10 +41,17 @@ _KINDS: dict[bytes, int] = {
 }  # fmt: skip
 _KINDS |= {name.title(): kind for name, kind in _KINDS.items()}
 
-_STATUS_LINES = {
-    status: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
-}
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
+_STATUS_LINES = {
+    status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in _PHRASES.items()
+}
+_TIMINGS = [
+    b"server-timing: meshproxy;dur=%d.%d\r\n\r\n" % divmod(tenths, 10) for tenths in range(1000)
+]
+"""The end of the head of an answer that took less than 100 ms, by tenths of a millisecond.
+
+Formatting a float for each would be 0.3 us.
+"""
 _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)) + b"\t"
 
 CLOSE = b"connection: close\r\n"
@@ -155,15 +162,15 @@ def answer_head(exchange: Exchange, answer: Answer, now: float) -> tuple[bytes, 
         exchange.answer_lines.append(CLOSE)
     elif exchange.minor == 0:
         exchange.answer_lines.append(KEEP)
-    head = b"".join(
-        (
-            _status_line(answer.status, answer.reason),
-            *answer.lines,
-            *exchange.answer_lines,
-            b"server-timing: meshproxy;dur=%.1f\r\n\r\n" % ((now - exchange.began) * 1000.0),
-        )
+    tenths = int((now - exchange.began) * 10000.0)
+    lines = answer.lines
+    lines += exchange.answer_lines
+    lines.append(
+        _TIMINGS[tenths]
+        if tenths < 1000
+        else b"server-timing: meshproxy;dur=%d.%d\r\n\r\n" % divmod(tenths, 10)
     )
-    return head, chunked
+    return _status_line(answer.status, answer.reason) + b"".join(lines), chunked
 
 
 def interim_head(answer: Answer) -> bytes:
@@ -173,7 +180,7 @@ def interim_head(answer: Answer) -> bytes:
 
 def _status_line(status: int, reason: bytes) -> bytes:
     if reason == _PHRASES.get(status):
-        return _STATUS_LINES[status]  # type: ignore[index]  # an HTTPStatus is its number
+        return _STATUS_LINES[status]
     # RFC 9112 section 4: a reason phrase with control characters could end the line early.
     if reason.translate(None, _PRINTABLE):
         reason = _PHRASES.get(status, b"")

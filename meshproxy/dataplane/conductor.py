@@ -224,11 +224,6 @@ class Conductor:
             respond(exchange, now)
         return answers.answer_head(exchange, answer, now)
 
-    def finished(self, exchange: Exchange, now: float) -> None:
-        """The whole answer has been handed to the client."""
-        exchange.upstream = None
-        self.conclude(exchange, now)
-
     def failed(self, exchange: Exchange, failure: Failure, now: float) -> None:
         """The attempt ended without a whole answer; its connection is gone or given up."""
         exchange.upstream = None

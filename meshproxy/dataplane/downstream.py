@@ -223,8 +223,10 @@ class Downstream(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         parsing = self._parsing
-        if parsing is not None:
-            self._end_of_request(parsing)
+        if parsing is None:
+            return
+        self._end_of_request(parsing)
+        if self._arrived or parsing is self._current:
             self._hand_over(parsing)
 
     def _end_of_request(self, parsing: Exchange) -> None:

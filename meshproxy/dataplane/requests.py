@@ -64,8 +64,12 @@ _REFUSED_METHODS = frozenset(
 # RFC 9112 section 3.2 with RFC 3986: visible ASCII without the fragment mark and backslash.
 _TARGET_BYTES = bytes(c for c in range(0x21, 0x7F) if c not in b"#\\")
 _HOST = re.compile(rb"(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
-_MAX_HOSTS = 1024
+
+# What was found valid before is not looked at again: 0.2 us for a host, 0.6 for a target.
+MAX_REMEMBERED = 1024
+SHORT_TARGET = 128
 _hosts: dict[bytes, bytes] = {}
+_targets: dict[bytes, tuple[bytes, bytes]] = {}
 
 
 def _bad(detail: str, status: int = 400) -> Refusal:
@@ -110,6 +114,10 @@ def read_request(exchange: Exchange, target: bytes, fields: Fields, plan: Plan) 
     refusal = _read_fields(exchange, fields, plan)
     if refusal is not None:
         return refusal
+    known = _targets.get(target)
+    if known is not None:
+        exchange.target, exchange.path = known
+        return None
     return _read_target(exchange, target)
 
 
@@ -256,7 +264,7 @@ def _read_host(value: bytes) -> bytes | None:
     if _HOST.fullmatch(value) is None:
         return None
     host = value.lower().removesuffix(b":80")
-    if len(_hosts) >= _MAX_HOSTS:
+    if len(_hosts) >= MAX_REMEMBERED:
         _hosts.clear()
     _hosts[value] = host
     return host
@@ -276,7 +284,8 @@ def _extend_origin(exchange: Exchange, origin: Mapping[bytes, bytes], host: byte
     )  # fmt: skip
 
 
-def _read_target(exchange: Exchange, target: bytes) -> Refusal | None:
+def _read_target(exchange: Exchange, given: bytes) -> Refusal | None:
+    target = given
     if target.translate(None, _TARGET_BYTES):
         return BAD_TARGET
     if target[:1] != b"/":
@@ -290,9 +299,13 @@ def _read_target(exchange: Exchange, target: bytes) -> Refusal | None:
     clean = canonical(target)
     if clean is None:
         return BAD_PATH
-    exchange.target = clean
     mark = clean.find(b"?")
-    exchange.path = clean if mark < 0 else clean[:mark]
+    path = clean if mark < 0 else clean[:mark]
+    if target is given and len(given) <= SHORT_TARGET:
+        if len(_targets) >= MAX_REMEMBERED:
+            _targets.clear()
+        _targets[given] = clean, path
+    exchange.target, exchange.path = clean, path
     return None
 
 

@@ -192,7 +192,7 @@ class Upstream(asyncio.Protocol):
         """Everything that one read brought leaves in one write."""
         now = self._clock()
         pieces, self._pieces = self._pieces, []
-        size = sum(map(len, pieces))
+        size = sum(map(len, pieces)) if pieces else 0
         out: list[bytes] = []
         if not self._relaying:
             verdict = self._conductor.answered(exchange, answer, now)
@@ -233,8 +233,9 @@ class Upstream(asyncio.Protocol):
         """The answer is whole: see to the connection first, then to the exchange."""
         if self._answer is not None and self._answer.length == UNTIL_CLOSE and self._chunked:
             exchange.client.relay([answers.LAST_CHUNK], 0)
+        exchange.upstream = None
         self._part(exchange, now)
-        self._conductor.finished(exchange, now)
+        self._conductor.conclude(exchange, now)
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Back to the pool, if request and answer both ended where they said they would."""
