@@ -3,14 +3,14 @@
 An editor sees a file before its variables are filled in, so wherever a value stands a text
 with a `${VARIABLE}` or a `file:` is taken too. What several keys mean together is left out.
 
-    python -m meshproxy.settings.json_schema > config/meshproxy.schema.json
+    python -m meshproxy.settings.json_schema       (writes both copies that are committed)
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -103,5 +103,12 @@ def _text(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+def write() -> None:
+    """Bring the copy of this checkout's config/ and the package's own up to date."""
+    package = Path(__file__).parent
+    for folder in (package, package.parents[1] / "config"):
+        (folder / "meshproxy.schema.json").write_text(text(), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    write()
