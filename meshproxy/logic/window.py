@@ -1,17 +1,21 @@
 """Sliding window: at most so many requests in any stretch of a length, and if not, when.
 
-A ring of time slices holds the counts. What it promises: no stretch of `seconds`, wherever it
-begins, holds more than `limit` admitted requests. The price: a slice counts until its last
-moment has left the window, so under load the rate is up to 1/128 (0.8 %) below the limit.
+A ring of time slices holds the counts. What it promises: whoever keeps asking for more than
+the limit is admitted no more than `limit` times in any stretch of `seconds`. Whoever was
+refused nothing for so long gets slack, so that a caller that keeps exactly to the limit is not
+refused for coming up to 0.5 % of `seconds` early: no stretch of 99 % then holds more than
+`limit`, none of all `seconds` more than that and 2 % (rounded up). The price: a slice counts
+until its last moment has left, so under load the rate is up to 0.5 % below the limit.
 """
 
 from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from math import ceil
 
-SLICES = 128
-"""Slices of a window. A ring of them costs 0.5 KiB, and as much again is nowhere kept."""
+SLICES = 200
+"""Slices of a window. A ring of them is 0.8 KiB, whatever the limit."""
 
 _SLOTS = SLICES + 1  # the whole window, and the slice that is running
 _EMPTY = array("I", bytes(4 * _SLOTS))
@@ -21,11 +25,18 @@ _EDGE = 1e-6
 
 @dataclass(slots=True)
 class Window:
-    """Admitted requests by slice of `width` seconds; `head` is the number of the newest."""
+    """Admitted requests by slice of `width` seconds; `head` is the number of the newest.
+
+    `refused` is the slice in which one was last refused, `until` when there will be room
+    under a limit of `judged`: kept, as a crowd that is refused asks for it again and again.
+    """
 
     width: float
     head: int
+    refused: int
     total: int = 0
+    until: float = 0.0
+    judged: int = 0
     counts: array[int] = field(default_factory=lambda: _EMPTY[:])
 
 
@@ -36,13 +47,16 @@ class Quota:
     limit: int
     seconds: float
     width: float = field(init=False)
+    ceiling: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", self.seconds / SLICES)
+        object.__setattr__(self, "ceiling", self.limit + ceil(self.limit / 50))
 
     def fresh(self, now: float) -> Window:
         """A window in which nothing has happened."""
-        return Window(self.width, int(now / self.width + _EDGE))
+        number = int(now / self.width + _EDGE)
+        return Window(self.width, number, number - _SLOTS)
 
     def take(self, window: Window, now: float) -> float:
         """Count one more; 0.0 when there was room, else the seconds until there will be.
@@ -54,16 +68,21 @@ class Quota:
         number = int(now / self.width + _EDGE)
         if number > window.head:
             _advance(window, number)
-        if window.total < self.limit:
+        if window.total < self.limit or self._bears_one_more(window):
             window.total += 1
             window.counts[window.head % _SLOTS] += 1
             return 0.0
-        return self._wait(window, now)
+        window.refused = window.head
+        if now >= window.until or window.judged != self.limit:
+            window.judged = self.limit
+            window.until = (_last_to_leave(window, self.limit) + _SLOTS) * self.width
+        return max(window.until - now, _EDGE * self.width)
 
     def give_back(self, window: Window) -> None:
         """Undo a `take` of this very moment that answered 0.0."""
         window.total -= 1
         window.counts[window.head % _SLOTS] -= 1
+        window.until = 0.0
 
     def left(self, window: Window, now: float) -> float:
         """Requests for which there is room at `now`."""
@@ -80,24 +99,34 @@ class Quota:
         # In the window's own width: the limit that filled it may have had another.
         return now >= (window.head + _SLOTS) * max(window.width, self.width)
 
-    def _wait(self, window: Window, now: float) -> float:
-        """Seconds until so many slices have left that there is room for one."""
-        excess = window.total - self.limit
-        oldest = window.head - SLICES
-        for number in range(oldest, window.head + 1):
-            excess -= window.counts[number % _SLOTS]
-            if excess < 0:
-                break
-        return max((number + _SLOTS) * self.width - now, _EDGE * self.width)
+    def _bears_one_more(self, window: Window) -> bool:
+        """Whether there is room but for the two oldest slices, which have all but left."""
+        if window.head - window.refused < _SLOTS:
+            return False
+        oldest = window.head + 1  # in the ring, the slot that is used next holds the oldest
+        leaving = window.counts[oldest % _SLOTS] + window.counts[(oldest + 1) % _SLOTS]
+        return window.total < self.ceiling and window.total - leaving < self.limit
 
     def _adopt(self, window: Window, now: float) -> None:
         """Take over counts of another width: all at the newest slice, so none is forgiven."""
         if now >= (window.head + _SLOTS) * window.width:
             window.total = 0
         window.width = self.width
-        window.head = int(now / self.width + _EDGE)
+        window.head = window.refused = int(now / self.width + _EDGE)
+        window.until = 0.0
         window.counts[:] = _EMPTY
         window.counts[window.head % _SLOTS] = window.total
+
+
+def _last_to_leave(window: Window, limit: int) -> int:
+    """The slice with which so many have left that fewer than `limit` (at least 1) remain."""
+    first = (window.head + 1) % _SLOTS
+    remaining, oldest = window.total, window.head - SLICES
+    for age, count in enumerate(window.counts[first:] + window.counts[:first]):
+        remaining -= count
+        if remaining < limit:
+            return oldest + age
+    return window.head
 
 
 def _outlived(window: Window, number: int) -> range | list[int]:

@@ -88,7 +88,7 @@ class RateLimitSpec(Spec):
     )
     algorithm: Literal["token_bucket", "sliding_window"] = Field(
         default="token_bucket",
-        description="sliding_window: never more than the limit in any stretch of one period.",
+        description="token_bucket refills steadily; sliding_window looks back one period.",
     )
     per: Per = Field(
         default=(),
@@ -99,7 +99,7 @@ class RateLimitSpec(Spec):
         default=10_000,
         ge=1,
         le=1_000_000,
-        description="Keys counted apart, 0.3 to 0.9 KiB each; all others share one limit.",
+        description="Keys counted apart, 0.3 to 1.2 KiB each; all others share one limit.",
     )
 
     @model_validator(mode="after")

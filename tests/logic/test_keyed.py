@@ -84,6 +84,15 @@ def test_the_table_shrinks_when_the_crowd_is_gone() -> None:
     assert len(table.ring) == len(table.levels)
 
 
+def test_a_key_deep_in_debt_does_not_keep_others_from_being_forgotten() -> None:
+    limit = keyed(Rate(1.0, 100.0), 3)
+    assert admitted(limit, b"deep", 0.0, 100) == 100
+    for key in (b"light", b"lighter"):
+        limit.take(key, 0.0)
+    assert admitted(limit, b"new", 5.0, 200) == 100
+    assert {key for key, _ in limit.nearest(5, 10, 5.0)} == {b"deep", b"new"}
+
+
 def test_no_request_looks_at_more_than_a_few_keys() -> None:
     measure = CountingRate(SLOW)
     limit = keyed(measure, 500)
