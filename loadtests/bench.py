@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests import proxies, tools
-from loadtests.measure import SCENARIOS, Scenario, rss_mib, run_wrk, sample
+from loadtests.measure import SCENARIOS, Scenario, WrkError, rss_mib, run_wrk, sample
 from loadtests.processes import (
     Child,
     Group,
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     end_on_sigterm()
     try:
         results = run(plan)
-    except (tools.MissingError, NotReadyError) as error:
+    except (tools.MissingError, NotReadyError, WrkError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -147,7 +147,7 @@ def rounds(bench: Bench, plan: Plan, results: Results) -> None:
                 child, port = running[name]
                 taken = sample(bench.wrk, scenario, port, plan.seconds, child.pid)
                 results.add(scenario.name, name, taken)
-                loud = f"  !! {taken.broken} FAILED" if taken.broken else ""
+                loud = f"  !! {taken.seen.broken} FAILED" if taken.seen.broken else ""
                 cost = f"{taken.cpu * 1e6:8.1f} µs CPU {taken.rate:9.0f} req/s"
                 say(f"{scenario.name} {number}/{plan.rounds} {name:10}{cost}{loud}")
     for child, _ in running.values():
@@ -169,7 +169,8 @@ def outlast(bench: Bench, foot: Footprint) -> None:
         if not seen.requests:
             raise NotReadyError(f"{SUBJECT} stopped answering:\n{child.tail()}")
         foot.served += seen.requests
-        say(f"a million requests: {foot.served:,}, {rss_mib(child.pid):.1f} MiB")
+        loud = f"  !! {seen.broken} FAILED" if seen.broken else ""
+        say(f"a million requests: {foot.served:,}, {rss_mib(child.pid):.1f} MiB{loud}")
     foot.after = rss_mib(child.pid)
     bench.group.end(child)
 

@@ -18,6 +18,10 @@ MIB = 1024.0 * 1024.0
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+class WrkError(Exception):
+    """wrk could not connect, or said nothing of use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One kind of request, and over how many kept-alive connections it is asked."""
@@ -39,6 +43,11 @@ class Seen:
     refused: int
     socket_errors: int
 
+    @property
+    def broken(self) -> int:
+        """Requests that did not end as they should: must be 0."""
+        return self.refused + self.socket_errors
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -51,10 +60,6 @@ class Sample:
     @property
     def rate(self) -> float:
         return self.seen.requests / self.seen.seconds
-
-    @property
-    def broken(self) -> int:
-        return self.seen.refused + self.seen.socket_errors
 
 
 SCENARIOS = (
@@ -90,10 +95,10 @@ def rss_mib(pid: int) -> float:
 
 
 def parse_wrk(text: str) -> Seen:
-    """Read the report of `wrk --latency`; `ValueError` when it is not one."""
+    """Read the report of `wrk --latency`; `WrkError` when it is not one."""
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m|h),", text)
     if total is None:
-        raise ValueError(f"wrk said nothing of use:\n{text}")
+        raise WrkError(f"wrk said nothing of use:\n{text}")
     errors = re.search(
         r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text
     )

@@ -101,7 +101,7 @@ def rows(results: Results) -> list[list[str]]:
 
 def _row(results: Results, scenario: str, proxy: str, runs: list[Sample]) -> list[str]:
     ratio = results.ratio(scenario, proxy)
-    broken = sum(run.broken for run in runs)
+    broken = sum(run.seen.broken for run in runs)
     return [
         scenario,
         proxy,
