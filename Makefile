@@ -52,6 +52,7 @@ lint: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m mypy --strict meshproxy
 	MYPYPATH=config/demo $(PY) -m mypy --strict config/demo
+	$(PY) -m mypy --strict loadtests
 
 format: $(READY)
 	$(PY) -m ruff format .
