@@ -1,11 +1,11 @@
 """Sliding window: at most so many requests in any stretch of a length, and if not, when.
 
 A ring of time slices holds the counts. What it promises: whoever keeps asking for more than
-the limit is admitted no more than `limit` times in any stretch of `seconds`. Whoever was
-refused nothing for so long gets slack, so that a caller that keeps exactly to the limit is not
-refused for coming up to 0.5 % of `seconds` early: no stretch of 99 % then holds more than
-`limit`, none of all `seconds` more than that and 2 % (rounded up). The price: a slice counts
-until its last moment has left, so under load the rate is up to 0.5 % below the limit.
+the limit is admitted no more than `limit` times in any stretch of `seconds`. Whoever is seldom
+refused gets slack, so that a caller that keeps exactly to the limit is not refused for coming
+up to 1.5 % of `seconds` early: no stretch of 98 % then holds more than `limit`, none of all
+`seconds` more than that and 2 % (rounded up). The price: a slice counts until its last moment
+has left, so under load the rate is up to 0.5 % below the limit.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from math import ceil
 SLICES = 200
 """Slices of a window. A ring of them is 0.8 KiB, whatever the limit."""
 
+SLACK = 4
+"""The oldest slices, which do not count for a caller that is seldom refused."""
+
 _SLOTS = SLICES + 1  # the whole window, and the slice that is running
 _EMPTY = array("I", bytes(4 * _SLOTS))
 _EDGE = 1e-6
@@ -27,14 +30,16 @@ _EDGE = 1e-6
 class Window:
     """Admitted requests by slice of `width` seconds; `head` is the number of the newest.
 
-    `refused` is the slice in which one was last refused, `until` when there will be room
-    under a limit of `judged`: kept, as a crowd that is refused asks for it again and again.
+    `heat` grows with every refusal and cools with time; it was so at slice `heated`. `until`
+    is when there will be room under a limit of `judged`: kept, as a crowd that is refused
+    asks for it again and again.
     """
 
     width: float
     head: int
-    refused: int
     total: int = 0
+    heat: float = 0.0
+    heated: int = 0
     until: float = 0.0
     judged: int = 0
     counts: array[int] = field(default_factory=lambda: _EMPTY[:])
@@ -48,15 +53,16 @@ class Quota:
     seconds: float
     width: float = field(init=False)
     ceiling: int = field(init=False)
+    hot: float = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "width", self.seconds / SLICES)
         object.__setattr__(self, "ceiling", self.limit + ceil(self.limit / 50))
+        object.__setattr__(self, "hot", max(0.5, self.limit / 10))
 
     def fresh(self, now: float) -> Window:
         """A window in which nothing has happened."""
-        number = int(now / self.width + _EDGE)
-        return Window(self.width, number, number - _SLOTS)
+        return Window(self.width, int(now / self.width + _EDGE))
 
     def take(self, window: Window, now: float) -> float:
         """Count one more; 0.0 when there was room, else the seconds until there will be.
@@ -72,7 +78,8 @@ class Quota:
             window.total += 1
             window.counts[window.head % _SLOTS] += 1
             return 0.0
-        window.refused = window.head
+        window.heat = min(2.0 * self.hot, self._heat(window) + 1.0)
+        window.heated = window.head
         if now >= window.until or window.judged != self.limit:
             window.judged = self.limit
             window.until = (_last_to_leave(window, self.limit) + _SLOTS) * self.width
@@ -100,19 +107,25 @@ class Quota:
         return now >= (window.head + _SLOTS) * max(window.width, self.width)
 
     def _bears_one_more(self, window: Window) -> bool:
-        """Whether there is room but for the two oldest slices, which have all but left."""
-        if window.head - window.refused < _SLOTS:
+        """Whether there is room but for the oldest slices, which have all but left."""
+        if window.total >= self.ceiling or self._heat(window) > self.hot:
             return False
-        oldest = window.head + 1  # in the ring, the slot that is used next holds the oldest
-        leaving = window.counts[oldest % _SLOTS] + window.counts[(oldest + 1) % _SLOTS]
-        return window.total < self.ceiling and window.total - leaving < self.limit
+        # In the ring, the slots that are used next hold the oldest slices.
+        next_slots = range(window.head + 1, window.head + 1 + SLACK)
+        leaving = sum([window.counts[number % _SLOTS] for number in next_slots])
+        return window.total - leaving < self.limit
+
+    def _heat(self, window: Window) -> float:
+        """Refusals of late, at most twice what is `hot`; a window's length cools half of that."""
+        cooled = (window.head - window.heated) * self.hot / SLICES
+        return max(0.0, window.heat - cooled)
 
     def _adopt(self, window: Window, now: float) -> None:
         """Take over counts of another width: all at the newest slice, so none is forgiven."""
         if now >= (window.head + _SLOTS) * window.width:
             window.total = 0
         window.width = self.width
-        window.head = window.refused = int(now / self.width + _EDGE)
+        window.head = window.heated = int(now / self.width + _EDGE)
         window.until = 0.0
         window.counts[:] = _EMPTY
         window.counts[window.head % _SLOTS] = window.total

@@ -148,7 +148,7 @@ class Run:
             while (elapsed := time.monotonic() - started) < seconds:
                 due = 1 + int(elapsed * self.pace) - self.sent
                 for _ in range(min(due, 50)):
-                    self.admitted += client.ask("GET", self.target, headers).status == 200
+                    self.admitted += client.ask("GET", self.target, headers).status != 429
                     self.sent += 1
                 time.sleep(max(0.0, started + self.sent / self.pace - time.monotonic()))
             self.took = elapsed

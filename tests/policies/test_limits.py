@@ -114,7 +114,7 @@ def test_together_they_admit_what_each_alone_would_have_to(
     for who, what, gap in asks:
         now += gap
         method = b"M%d" % what
-        recent = [(w, m) for at, w, m in past if now - at < 60.0 * 0.99]
+        recent = [(w, m) for at, w, m in past if now - at < 60.0 * 0.98]
         certain = [(w, m) for at, w, m in past if now - at < period]
         fits = [
             len(some) < 10
