@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from .harness import Client, Conversation, Origin, Sidecar, eventually, fetch, reply
 from .harness.client import request
-from .harness.sidecar import run
+from .harness.sidecar import command, environment, run
 
 CONFIG = """
 inbound: {listen: <inbound>, app: http://<app>}
@@ -136,3 +137,34 @@ def test_it_is_small_and_soon_ready(app: Origin) -> None:
     with Sidecar.running(CONFIG, app=app.address) as sidecar:
         assert sidecar.cpu_seconds() < 1.0, "processor time, since the machine may be busy"
         assert sidecar.rss() < 60 * 1024 * 1024
+
+
+DEFAULT_PORTS = (15000, 15001, 15006, 15020)
+
+
+def test_no_file_is_needed(app: Origin, tmp_path: Path) -> None:
+    taken = [port for port in DEFAULT_PORTS if is_taken(port)]
+    if taken:
+        pytest.skip(f"the default ports must be free, and {taken} are not")
+    app.forget()
+    words = command("run", "--app", f":{app.port}", "--to", f"payments={app.address}")
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(words, stderr=log, env=environment(), cwd=tmp_path)
+    try:
+        eventually(lambda: is_taken(15020) and fetch(("127.0.0.1", 15020), "/readyz"), 15)
+        assert fetch(("127.0.0.1", 15006), "/in").status == 200
+        answer = fetch(("127.0.0.1", 15001), "/out", headers={"Host": "payments"})
+        assert answer.status == 200
+        assert [seen.target for seen in app.requests] == ["/in", "/out"]
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+        app.forget()
+
+
+def is_taken(port: int) -> bool:
+    try:
+        Client(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
