@@ -35,7 +35,12 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     root {folder}/files;
-    location /gzip {{ alias {folder}/files; gzip on; gzip_proxied any; gzip_types *; gzip_min_length 1; }}
+    location /gzip {{
+      alias {folder}/files;
+      gzip on;
+      gzip_proxied any;
+      gzip_types *;
+    }}
     location /gone {{ return 410 "gone"; }}
     location /hangs-up {{ return 444; }}
   }}
