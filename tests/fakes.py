@@ -11,10 +11,12 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import httptools
+
 from meshproxy.core.exchange import Exchange, Peer
 from meshproxy.core.route import Cluster, Endpoint, Limits, Phases, Plan, Route
 from meshproxy.core.verdict import Failure
-from meshproxy.dataplane import requests
+from meshproxy.dataplane import heads, requests
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
 from meshproxy.dataplane.pool import Pool
@@ -166,6 +168,7 @@ class FakeListener:
         self.plan = plan
         self.conductor = conductor
         self.clock = clock
+        self.check = heads.Check(httptools.HttpRequestParser)
         self.draining = False
         self.peer = Peer(
             "127.0.0.1", True, b"x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n"

@@ -17,6 +17,9 @@ import orjson
 from meshproxy.core.exchange import CHUNKED, Exchange
 from meshproxy.core.verdict import Refusal
 
+MAX_FIELDS = 256
+"""Fields of an answer; more is no answer that anybody meant."""
+
 UNTIL_CLOSE = -2
 """`length` of an answer whose end is the end of its connection."""
 
@@ -45,9 +48,13 @@ _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 _STATUS_LINES = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in _PHRASES.items()
 }
-_TIMINGS = [
-    b"server-timing: meshproxy;dur=%d.%d\r\n\r\n" % divmod(tenths, 10) for tenths in range(1000)
-]
+
+
+def _timing(tenths: int) -> bytes:
+    return b"server-timing: meshproxy;dur=%d.%d\r\n\r\n" % divmod(tenths, 10)
+
+
+_TIMINGS = [_timing(tenths) for tenths in range(1000)]
 """The end of the head of an answer that took less than 100 ms, by tenths of a millisecond.
 
 Formatting a float for each would be 0.3 us.
@@ -61,43 +68,68 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Answer:
-    """What the upstream's head says; `lines` are the pieces of the fields to pass on."""
+    """What the upstream's head says; `lines` are the fields to pass on, as they came."""
 
-    __slots__ = ("idle_for", "keep_alive", "length", "lines", "minor", "reason", "status")
+    __slots__ = ("idle_for", "keep_alive", "length", "lines", "reason", "status")
 
-    def __init__(self, status: int, minor: int, reason: bytes) -> None:
-        self.status = status
-        self.minor = minor
-        self.reason = reason
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = b""
         self.lines: list[bytes] = []
         self.length = UNTIL_CLOSE
-        self.keep_alive = minor == 1
+        self.keep_alive = True
         self.idle_for = 0.0
 
 
-def read_answer(exchange: Exchange, answer: Answer, fields: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Fill the answer from its fields; False if it is not valid and must not be passed on."""
+def read_answer(exchange: Exchange, head: bytes) -> Answer | None:
+    """Read a whole head, its empty line included; None if it must not be passed on.
+
+    What this takes must still pass `heads.Check`: names and values are not looked at here.
+    """
+    fields = head.split(b"\r\n")
+    answer = Answer()
+    version, _, rest = fields[0].partition(b" ")
+    code, _, answer.reason = rest.partition(b" ")
+    if version != b"HTTP/1.1":
+        if version != b"HTTP/1.0":
+            return None
+        answer.keep_alive = False
+    if len(code) != 3 or not code.isdigit() or len(fields) > MAX_FIELDS:
+        return None
+    answer.status = status = int(code)
+    if not 100 <= status <= 599 or not _read_fields(exchange, answer, fields, version):
+        return None
+    if exchange.method == b"HEAD" or status == 204 or status == 304:
+        answer.length = 0
+    return answer
+
+
+def _read_fields(
+    exchange: Exchange, answer: Answer, fields: Sequence[bytes], version: bytes
+) -> bool:
     lines = answer.lines
-    length: bytes | None = None
-    encoding = False
+    framing = 0
     nominated: set[bytes] | None = None
-    for name, value in fields:
-        kind = _KINDS.get(name)
+    for line in fields[1:-2]:
+        colon = line.find(b":")
+        kind = _KINDS.get(line[:colon])
         if kind is None:
-            kind = _KINDS.get(name.lower(), PLAIN)
+            kind = _KINDS.get(line[:colon].lower(), PLAIN)
         if kind == PLAIN:
-            lines += (name, b": ", value, b"\r\n")
-        elif kind == LENGTH:
-            if length is not None or not value.isdigit() or len(value) > 19:
+            lines.append(line)
+            continue
+        value = line[colon + 1 :].strip(b" \t")
+        if kind == LENGTH:
+            if framing or not value.isdigit() or len(value) > 19:
                 return False
-            length = value
+            framing = LENGTH
             answer.length = int(value)
             if answer.status != 204:
-                lines += (name, b": %d" % answer.length, b"", b"\r\n")
+                lines.append(b"%b: %d" % (line[:colon], answer.length))
         elif kind == ENCODING:
-            if encoding or value.lower() != b"chunked" or answer.minor == 0:
+            if framing or value.lower() != b"chunked" or version == b"HTTP/1.0":
                 return False
-            encoding = True
+            framing = ENCODING
             answer.length = CHUNKED
         elif kind == CONNECTION:
             nominated = _read_connection(answer, value)
@@ -105,15 +137,11 @@ def read_answer(exchange: Exchange, answer: Answer, fields: Sequence[tuple[bytes
             answer.idle_for = _learned(value)
         elif kind == RETRY_AFTER:
             exchange.retry_after = float(value) if value.isdigit() and len(value) < 7 else -1.0
-            lines += (name, b": ", value, b"\r\n")
+            lines.append(line)
     if nominated:
-        answer.lines = _without(nominated, lines)
-    if length is not None and encoding:
-        return False
-    status = answer.status
-    if exchange.method == b"HEAD" or status in (204, 304):
-        answer.length = 0
-    return 100 <= status <= 599
+        # RFC 9110 section 7.6.1: the fields that Connection names end here.
+        answer.lines = [one for one in lines if one.partition(b":")[0].lower() not in nominated]
+    return True
 
 
 def _read_connection(answer: Answer, value: bytes) -> set[bytes] | None:
@@ -126,15 +154,6 @@ def _read_connection(answer: Answer, value: bytes) -> set[bytes] | None:
     elif b"keep-alive" in tokens:
         answer.keep_alive = True
     return tokens - {b"close", b"keep-alive", b"content-length", b"transfer-encoding", b""}
-
-
-def _without(nominated: set[bytes], lines: list[bytes]) -> list[bytes]:
-    """RFC 9110 section 7.6.1: drop the fields that Connection names. Lines are in fours."""
-    kept: list[bytes] = []
-    for at in range(0, len(lines), 4):
-        if lines[at].lower() not in nominated:
-            kept += lines[at : at + 4]
-    return kept
 
 
 def _learned(value: bytes) -> float:
@@ -163,19 +182,16 @@ def answer_head(exchange: Exchange, answer: Answer, now: float) -> tuple[bytes, 
     elif exchange.minor == 0:
         exchange.answer_lines.append(KEEP)
     tenths = int((now - exchange.began) * 10000.0)
+    ours = exchange.answer_lines
+    ours.append(_TIMINGS[tenths] if tenths < 1000 else _timing(tenths))
     lines = answer.lines
-    lines += exchange.answer_lines
-    lines.append(
-        _TIMINGS[tenths]
-        if tenths < 1000
-        else b"server-timing: meshproxy;dur=%d.%d\r\n\r\n" % divmod(tenths, 10)
-    )
-    return _status_line(answer.status, answer.reason) + b"".join(lines), chunked
+    lines.append(b"".join(ours))
+    return _status_line(answer.status, answer.reason) + b"\r\n".join(lines), chunked
 
 
 def interim_head(answer: Answer) -> bytes:
     """A 1xx answer as it is passed on."""
-    return b"".join((_status_line(answer.status, answer.reason), *answer.lines, b"\r\n"))
+    return _status_line(answer.status, answer.reason) + b"\r\n".join([*answer.lines, b"", b""])
 
 
 def _status_line(status: int, reason: bytes) -> bytes:
@@ -219,7 +235,7 @@ def refusal_bytes(exchange: Exchange, refusal: Refusal) -> bytes:
     elif exchange.minor == 0:
         lines.append(KEEP)
     lines.append(
-        b"date: %s\r\ncontent-length: %d\r\n\r\n" % (formatdate(usegmt=True).encode(), len(body))
+        b"date: %b\r\ncontent-length: %d\r\n\r\n" % (formatdate(usegmt=True).encode(), len(body))
     )
     if exchange.method != b"HEAD":
         lines.append(body)

@@ -1,66 +1,54 @@
-"""A client's connection: feeds request bytes to the parser and queues what it finds.
+"""A client's connection: cuts its bytes into requests and lets them through one at a time.
 
-One exchange is in flight at a time; pipelined requests wait in order, first as parsed
-exchanges of the same read, then as raw bytes with reading stopped. Decides nothing about an
-exchange; the conductor does.
+One exchange is in flight; whatever comes before it has ended waits as raw bytes, with reading
+stopped. Decides nothing about an exchange; the conductor does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, cast
-
-import httptools
 
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
-from meshproxy.dataplane import flow, requests
+from meshproxy.dataplane import flow, heads, requests
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.listener import Listener
 
-READ_AHEAD = 16 * 1024
-"""Bytes parsed at a time while a head is read: bounds how many pipelined requests wait."""
-
-MAX_TRAILERS = 8 * 1024
 LINGER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 """How much of an unwanted body is still read, so that its sender can see the answer."""
 
 
 class Downstream(asyncio.Protocol):
-    """Protocol shell: feed the parser, then dispatch what one read brought."""
+    """Protocol shell: find the next head, begin its exchange, stream its body."""
 
     __slots__ = (
-        "_arrived", "_backlog", "_closing", "_current", "_eof", "_fields", "_head_bytes", "_held",
-        "_left", "_linger", "_listener", "_now", "_parser", "_parsing", "_peer", "_queue",
-        "_running", "_target", "_transport", "busy_since", "idle_since",
+        "_at", "_backlog", "_closing", "_current", "_dechunker", "_eof", "_held", "_left",
+        "_linger", "_listener", "_now", "_peer", "_running", "_transport", "busy_since",
+        "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self._peer: Peer = None  # type: ignore[assignment]  # until connected
-        self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[Exchange] = deque()
-        self._backlog = b""
-        self._current: Exchange | None = None
-        self._running = False
         self._closing = False
         self._eof = False
         self._held = False
-        self._linger = -1
+        self._linger = 0
+        self._running = False
         self._now = 0.0
         self.idle_since = 0.0
         self.busy_since = 0.0
-        # The request being parsed.
-        self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._parsing: Exchange | None = None
-        self._arrived: list[bytes] = []
-        self._left = -1
+        # What has come and is not used yet, from `_at` on.
+        self._backlog = b""
+        self._at = 0
+        # The exchange in flight, and how its body ends.
+        self._current: Exchange | None = None
+        self._left = 0
+        self._dechunker: heads.Dechunker | None = None
 
     # ---- transport
 
@@ -72,25 +60,23 @@ class Downstream(asyncio.Protocol):
         self._peer = self._listener.welcome(self, address[0] if address else "unknown")
 
     def data_received(self, data: bytes) -> None:
-        if self._linger >= 0:
+        if self._closing:
             self._linger -= len(data)
             if self._linger < 0:
                 self._transport.abort()
             return
-        if self._closing:
-            return
-        self._now = self._listener.clock()
         current = self._current
-        if current is not None and current is not self._parsing:
-            self._backlog += data
-            self.hold()
+        if current is not None and not current.complete:
+            self._now = self._listener.clock()
+            self._body_received(current, data)
             return
-        if self._left >= 0:
-            data = self._raw_body(data)
-            if not data:
-                return
-        self._feed(data)
-        self._advance()
+        self._backlog = self._backlog[self._at :] + data if self._backlog else data
+        self._at = 0
+        if current is None:
+            self._now = self._listener.clock()
+            self._advance()
+        else:
+            self.hold()
 
     def eof_received(self) -> bool:
         """A client may close its sending side and still wait for its answers."""
@@ -98,13 +84,12 @@ class Downstream(asyncio.Protocol):
         if current is None or not current.complete:
             return False
         self._eof = True
-        if not self._queue and not self._backlog:
+        if not self._backlog:
             current.keep_alive = False
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # FIN or RST alike
         self._closing = True
-        self._queue.clear()
         self._listener.farewell(self)
         if self._current is not None:
             self._listener.conductor.client_gone(self._current, self._listener.clock())
@@ -117,215 +102,152 @@ class Downstream(asyncio.Protocol):
         if self._current is not None and self._current.upstream is not None:
             self._current.upstream.resume()
 
-    # ---- feeding
-
-    def _feed(self, data: bytes) -> None:
-        """Parse, a bounded piece at a time; what a full queue leaves over stays raw."""
-        if len(data) > READ_AHEAD and self._parsing is None:
-            data, self._backlog = data[:READ_AHEAD], data[READ_AHEAD:] + self._backlog
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # We take no upgrade: the request stands, and what follows is the next one.
-            self._parser = httptools.HttpRequestParser(self)
-            self._backlog = data[upgrade.args[0] :] + self._backlog
-        except httptools.HttpParserError as error:
-            flow.raise_bug(error)
-            self._unreadable()
-            return
-        if self._target or self._fields:
-            self._check_sizes(len(data))
-
-    def _check_sizes(self, size: int) -> None:
-        """llhttp bounds nothing, so heads and trailers that do not end are ended here."""
-        self._head_bytes += size
-        parsing = self._parsing
-        if parsing is None:
-            if not self.busy_since:
-                self.busy_since = self._now
-            refusal = self._oversize()
-            if refusal is not None:
-                self._refuse(refusal)
-        elif self._head_bytes > MAX_TRAILERS and parsing.length == CHUNKED:
-            self._unreadable()
-
-    def _oversize(self) -> Refusal | None:
-        limits = self._listener.plan.limits
-        if len(self._target) > limits.uri_bytes:
-            return requests.LONG_TARGET
-        if len(self._fields) > limits.headers:
-            return requests.MANY_FIELDS
-        return requests.LONG_HEAD if self._head_bytes > limits.header_bytes else None
-
-    def _raw_body(self, data: bytes) -> bytes:
-        """A counted body goes past the parser; returns what follows it."""
-        parsing = self._parsing
-        size = min(len(data), self._left)
-        self._left -= size
-        rest = b""
-        if size < len(data):
-            data, rest = data[:size], data[size:]
-        if parsing is not None:
-            if self._left == 0:
-                self._end_of_request(parsing)
-                self._left = -1
-                self._parser = httptools.HttpRequestParser(self)
-            self._arrived = [data]
-            self._hand_over(parsing)
-        return rest
-
-    # ---- parser
-
-    def on_url(self, piece: bytes) -> None:
-        self._target += piece
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self._closing:
-            raise flow.NotHTTPError
-        plan = self._listener.plan
-        parser = self._parser
-        exchange = Exchange(self, self._peer, plan, self._now)
-        exchange.method = parser.get_method()
-        version = parser.get_http_version()
-        if version != "1.1":
-            exchange.minor = 0
-            exchange.keep_alive = False
-        elif self._listener.draining:
-            exchange.keep_alive = False
-        fields, target = self._fields, self._target
-        self._fields, self._target = [], b""
-        refusal: Refusal | None
-        if version not in ("1.1", "1.0"):
-            refusal = requests.BAD_VERSION
-        elif len(target) > plan.limits.uri_bytes:
-            refusal = requests.LONG_TARGET
-        elif len(fields) > plan.limits.headers:
-            refusal = requests.MANY_FIELDS
-        elif self._head_bytes and _size(target, fields) > plan.limits.header_bytes:
-            refusal = requests.LONG_HEAD
-        else:
-            refusal = requests.read_request(exchange, target, fields, plan)
-        self._head_bytes = 0
-        self.busy_since = 0.0
-        self._parsing = exchange
-        self._queue.append(exchange)
-        if refusal is not None:
-            exchange.refusal = refusal
-            if refusal.close:
-                # Nothing after a head like this one can be trusted to be a request.
-                raise flow.NotHTTPError
-
-    def on_body(self, piece: bytes) -> None:
-        self._arrived.append(piece)
-
-    def on_message_complete(self) -> None:
-        parsing = self._parsing
-        if parsing is None:
-            return
-        self._end_of_request(parsing)
-        if self._arrived or parsing is self._current:
-            self._hand_over(parsing)
-
-    def _end_of_request(self, parsing: Exchange) -> None:
-        parsing.complete = True
-        self._parsing = None
-        self._head_bytes = 0
-        if self._fields:
-            self._fields = []  # RFC 9110 section 6.5.1: trailers may be dropped, and are
-
-    def _hand_over(self, parsing: Exchange) -> None:
-        """Give what has arrived of a body to its exchange, wherever that stands."""
-        arrived, self._arrived = self._arrived, []
-        size = sum(map(len, arrived)) if arrived else 0
-        parsing.bytes_in += size
-        if parsing is not self._current:
-            parsing.body += arrived
-            parsing.held += size
-        elif not parsing.concluded:
-            self._listener.conductor.body(parsing, arrived, self._now)
-
-    # ---- dispatch
+    # ---- one request after the other
 
     def _advance(self) -> None:
-        """Start whatever can start; a refused exchange makes room for the next at once."""
+        """Begin what can begin; an exchange that is refused at once makes room for the next."""
         if self._running:
             return
         self._running = True
-        while True:
-            parsing = self._parsing
-            if parsing is not None and (self._arrived or parsing is not self._current):
-                self._hand_over(parsing)
-                self._skip_parser(parsing)
-            if self._current is not None:
-                if self._backlog and not self._current.complete:
-                    self._feed_backlog()
-                    continue
-                break
-            if self._queue:
-                self._current = exchange = self._queue.popleft()
-                self._listener.conductor.begin(exchange, self._now)
-            elif self._backlog and not self._closing:
-                self._feed_backlog()
-            else:
+        while self._current is None and self._backlog and not self._closing:
+            if not self._begin_next():
                 break
         self._running = False
-        if self._eof and self._current is None:
+        if self._current is not None:
+            if self._backlog:
+                self.hold()
+        elif self._eof:
             self._transport.close()
-        elif self._current is not None and (self._queue or self._backlog):
-            self.hold()
-        elif self._current is None and not self._closing:
+        elif self._held:
             self.resume()
 
-    def _feed_backlog(self) -> None:
-        data, self._backlog = self._backlog, b""
-        if self._left >= 0:
-            data = self._raw_body(data)
-        if data:
-            self._feed(data)
-
-    def _skip_parser(self, parsing: Exchange) -> None:
-        """The rest of a counted body needs no parser: nothing is copied or scanned."""
-        if parsing.length > 0 and not parsing.complete and self._left < 0:
-            self._left = parsing.length - parsing.bytes_in
-
-    def _unreadable(self) -> None:
-        """Not HTTP: answer 400 in its turn, unless its head has been refused already."""
-        self._backlog = b""
-        parsing = self._parsing
-        self._parsing = None
-        if parsing is None:
-            self._refuse(requests.BAD_SYNTAX)
-        elif parsing.refusal is None:
-            # The head was fine and its body is not: if nothing began, refuse; else give it up.
-            if parsing is self._current:
-                self._give_up(parsing)
-            else:
-                parsing.refusal = requests.BAD_SYNTAX
-                parsing.keep_alive = False
-                self._deafen()
-        else:
+    def _begin_next(self) -> bool:
+        """Begin the exchange at the front of the backlog; False if its head is not whole yet."""
+        data, at = self._backlog, self._at
+        if data[at : at + 2] == b"\r\n":
+            at += 2  # RFC 9112 section 2.2: one empty line before a request is forgiven
+        end = data.find(heads.END, at) + 4
+        if end < 4:
+            self._at = at
+            return self._wait_for_head()
+        self.busy_since = 0.0
+        size = len(data)
+        head = data if at == 0 and end == size else data[at:end]
+        listener = self._listener
+        plan = listener.plan
+        self._current = exchange = Exchange(self, self._peer, plan, self._now)
+        refusal = requests.read_request(exchange, head, plan)
+        if listener.draining:
+            exchange.keep_alive = False
+        if refusal is None:
+            length = exchange.length
+            if length == 0:
+                exchange.complete = True
+            elif length > 0 and end + length <= size:
+                # All of a counted body is here: it is checked, and sent, along with its head.
+                exchange.complete = True
+                exchange.body.append(data[end : end + length])
+                exchange.held = exchange.bytes_in = length
+                end += length
+                head = data if at == 0 and end == size else data[at:end]
+            if not listener.check.passes(head):
+                refusal = requests.BAD_SYNTAX
+        self._use(end)
+        if refusal is None and not exchange.complete:
+            refusal = self._begin_body(exchange)
+        if refusal is not None:
+            # Nothing after a head like this one can be trusted to be a request.
+            exchange.refusal = refusal
             self._deafen()
+        listener.conductor.begin(exchange, self._now)
+        return True
+
+    def _use(self, end: int) -> None:
+        """The backlog has been used up to `end`."""
+        if end < len(self._backlog):
+            self._at = end
+        else:
+            self._backlog = b""
+            self._at = 0
+
+    def _wait_for_head(self) -> bool:
+        """Go on waiting, unless what has come is too much or cannot become a head."""
+        part = self._backlog[self._at :]
+        if not self.busy_since:
+            self.busy_since = self._now
+        limits = self._listener.plan.limits
+        refusal: Refusal | None = None
+        if len(part) > limits.header_bytes:
+            refusal = requests.LONG_HEAD if b"\r\n" in part else requests.LONG_TARGET
+        elif part.count(b"\r\n") > limits.headers + 1:
+            refusal = requests.MANY_FIELDS
+        elif part and not (part[:1].isalpha() and heads.may_go_on(part)):
+            refusal = requests.BAD_SYNTAX
+        if refusal is not None:
+            self._refuse(refusal)
+        return False
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Queue an answer to something that never became an exchange."""
-        exchange = Exchange(self, self._peer, self._listener.plan, self._now)
+        """Answer something that never became an exchange."""
+        self._current = exchange = Exchange(self, self._peer, self._listener.plan, self._now)
         exchange.refusal = refusal
         exchange.keep_alive = False
-        self._fields, self._target = [], b""
-        self._queue.append(exchange)
         self._deafen()
-
-    def _give_up(self, exchange: Exchange) -> None:
-        self._deafen()
-        self._listener.conductor.unreadable(exchange, requests.BAD_SYNTAX, self._now)
+        self._listener.conductor.begin(exchange, self._now)
 
     def _deafen(self) -> None:
-        """Read nothing more of this connection; what is queued is still answered."""
+        """Read nothing more of this connection."""
         self._closing = True
         self._backlog = b""
+        self._at = 0
+
+    # ---- the body of the request in flight
+
+    def _begin_body(self, exchange: Exchange) -> Refusal | None:
+        """Take what came of the body with its head, and remember how the rest ends."""
+        if exchange.length == CHUNKED:
+            self._dechunker = heads.Dechunker()
+        else:
+            self._left = exchange.length
+        rest = self._backlog[self._at :]
+        self._use(len(self._backlog))
+        if rest:
+            pieces = self._body_of(exchange, rest)
+            if pieces is None:
+                return requests.BAD_SYNTAX
+            exchange.body = pieces
+            exchange.held = exchange.bytes_in
+        return None
+
+    def _body_received(self, exchange: Exchange, data: bytes) -> None:
+        pieces = self._body_of(exchange, data)
+        if pieces is None:
+            self._deafen()
+            self._listener.conductor.unreadable(exchange, requests.BAD_SYNTAX, self._now)
+        elif not exchange.concluded:
+            if self._backlog:
+                self.hold()
+            self._listener.conductor.body(exchange, pieces, self._now)
+
+    def _body_of(self, exchange: Exchange, data: bytes) -> list[bytes] | None:
+        """What of `data` is body; what follows its end waits. None if it is no body at all."""
+        if self._dechunker is not None:
+            taken = self._dechunker.feed(data)
+            if taken is None:
+                return None
+            pieces, self._backlog = taken
+            if self._dechunker.done:
+                exchange.complete = True
+                self._dechunker = None
+        else:
+            # A counted body is not scanned, and not copied unless something follows it.
+            if len(data) > self._left:
+                data, self._backlog = data[: self._left], data[self._left :]
+            self._left -= len(data)
+            exchange.complete = self._left == 0
+            pieces = [data]
+        exchange.bytes_in += sum(map(len, pieces))
+        return pieces
 
     # ---- the conductor's side
 
@@ -344,7 +266,9 @@ class Downstream(asyncio.Protocol):
         flow.hold(self._transport)
 
     def resume(self) -> None:
-        if self._held and not self._queue and not self._backlog:
+        if self._held and (
+            self._current is None or not self._current.complete or not self._backlog
+        ):
             self._held = False
             flow.release(self._transport)
 
@@ -358,20 +282,18 @@ class Downstream(asyncio.Protocol):
         """An exchange is over: close, or go on with the next one."""
         self._current = None
         self._now = now
-        last = (self._closing or self._eof) and not self._queue and not self._backlog
+        last = self._closing or (self._eof and not self._backlog)
         if last or not exchange.keep_alive:
             self._close(exchange)
             return
         self.idle_since = now
-        if self._queue or self._backlog:
+        if self._backlog:
             self._advance()
         elif self._held:
             self.resume()
 
     def _close(self, exchange: Exchange) -> None:
-        self._closing = True
-        self._queue.clear()
-        self._backlog = b""
+        self._deafen()
         transport = self._transport
         if transport.is_closing():
             return
@@ -390,15 +312,14 @@ class Downstream(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Close what has been idle, lingering, or sending one head, for too long."""
         limits = self._listener.plan.limits
-        if self._linger >= 0:
-            if now - self.idle_since >= LINGER_SECONDS:
+        if self._closing:
+            if self._current is None and now - self.idle_since >= LINGER_SECONDS:
                 self._transport.abort()
-        elif self._current is None and not self._queue:
+        elif self._current is None:
             if self.busy_since:
                 if now - self.busy_since >= limits.head_timeout:
                     self._now = now
                     self._refuse(requests.SLOW_HEAD)
-                    self._advance()
             elif now - self.idle_since >= limits.keep_alive:
                 self._transport.close()
 
@@ -409,11 +330,7 @@ class Downstream(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close now if nothing is in flight; else after the answer."""
-        if self._current is None and not self._queue and not self.busy_since:
+        if self._current is None and not self.busy_since:
             self._transport.close()
         elif self._current is not None:
             self._current.keep_alive = False
-
-
-def _size(target: bytes, fields: list[tuple[bytes, bytes]]) -> int:
-    return len(target) + sum(len(name) + len(value) + 4 for name, value in fields)

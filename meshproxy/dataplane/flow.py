@@ -16,17 +16,6 @@ COPY_LIMIT = 16 * 1024
 """Up to this many bytes are joined into one write; more are handed over as they are."""
 
 
-class NotHTTPError(Exception):
-    """Raised in a parser's callback to stop it: the message is not one to act on."""
-
-
-def raise_bug(error: BaseException) -> None:
-    """Let an error of our own out of the parser, which wraps whatever its callbacks raise."""
-    cause = error.__context__
-    if cause is not None and not isinstance(cause, NotHTTPError):
-        raise cause
-
-
 def hold(transport: asyncio.Transport) -> None:
     """Stop reading, if it has not stopped and is not closing."""
     if not transport.is_closing() and transport.is_reading():

@@ -10,8 +10,11 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+import httptools
+
 from meshproxy.core.exchange import Peer
 from meshproxy.core.route import Plan
+from meshproxy.dataplane import heads
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
 
@@ -32,6 +35,7 @@ class Listener:
         self.plan = plan
         self.conductor = conductor
         self.clock = clock
+        self.check = heads.Check(httptools.HttpRequestParser)
         self.draining = False
         self.refused = 0
         self.clients: set[Downstream] = set()

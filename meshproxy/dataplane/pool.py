@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import httptools
+
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import IDLE_UPSTREAM, Endpoint
 from meshproxy.core.verdict import Failure
+from meshproxy.dataplane import heads
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.upstream import Upstream
 
@@ -28,6 +31,7 @@ class Pool:
 
     def __init__(self, dial: Callable[[Upstream, float], None], clock: Callable[[], float]) -> None:
         self.conductor: Conductor = None  # type: ignore[assignment]  # set once, by its maker
+        self.check = heads.Check(httptools.HttpResponseParser)
         self._dial = dial
         self._clock = clock
         self._kept: set[Endpoint] = set()

@@ -1,6 +1,6 @@
-"""Request heads: from the parser's fields to an exchange, and on to an upstream's bytes.
+"""Request heads: from bytes to an exchange, and on to an upstream's bytes.
 
-Validates everything that llhttp leaves to its user (RFC 9112 framing, Host, the target, the
+Decides everything that llhttp leaves to its user (RFC 9112 framing, Host, the target, the
 version) before anything is dialled. Knows no policy: which fields are taken or dropped for
 one stands in `kinds`, compiled from what the policies declare.
 """
@@ -15,11 +15,11 @@ from meshproxy.core.route import Plan
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic.path import canonical
 
-PLAIN, DROP, HOST, LENGTH, ENCODING, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, READ, TAKE = range(
-    12
+# Kinds of fields; LENGTH and ENCODING are single bits, so that framings seen can be added.
+(PLAIN, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, BAD, READ, TAKE) = (
+    range(13)
 )
-
-Fields = Sequence[tuple[bytes, bytes]]
+UNFRAMED = 0
 
 _FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 
@@ -55,11 +55,14 @@ _PROTECTED = frozenset(
 )  # fmt: skip
 _LOOKALIKE = _PROTECTED | {b"connection", b"expect", b"upgrade"}
 
-# Methods that llhttp knows but no HTTP service speaks, or that need a tunnel.
-_REFUSED_METHODS = frozenset(
-    {b"CONNECT", b"PRI", b"SOURCE", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE",
-     b"TEARDOWN", b"GET_PARAMETER", b"SET_PARAMETER", b"REDIRECT", b"RECORD", b"FLUSH"}
+# Of the methods that are registered, those that need no tunnel; CONNECT is not supported yet.
+_METHODS = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"ACL", b"BIND",
+     b"CHECKOUT", b"COPY", b"LINK", b"LOCK", b"MERGE", b"MKACTIVITY", b"MKCALENDAR", b"MKCOL",
+     b"MOVE", b"NOTIFY", b"PROPFIND", b"PROPPATCH", b"PURGE", b"QUERY", b"REBIND", b"REPORT",
+     b"SEARCH", b"SUBSCRIBE", b"UNBIND", b"UNLINK", b"UNLOCK", b"UNSUBSCRIBE", b"M-SEARCH"}
 )  # fmt: skip
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # RFC 9112 section 3.2 with RFC 3986: visible ASCII without the fragment mark and backslash.
 _TARGET_BYTES = bytes(c for c in range(0x21, 0x7F) if c not in b"#\\")
@@ -107,11 +110,31 @@ def kinds(reads: Iterable[bytes], replaces: Iterable[bytes]) -> Mapping[bytes, i
     return table | {name.title(): kind for name, kind in table.items()}
 
 
-def read_request(exchange: Exchange, target: bytes, fields: Fields, plan: Plan) -> Refusal | None:
-    """Fill the exchange from a parsed head, or say why it is refused."""
-    if exchange.method in _REFUSED_METHODS:
-        return BAD_METHOD
-    refusal = _read_fields(exchange, fields, plan)
+def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
+    """Fill the exchange from a whole head, its empty line included, or say why not.
+
+    What this takes must still pass `heads.Check`: names and values are not looked at here.
+    """
+    lines = head.split(b"\r\n")
+    parts = lines[0].split(b" ")
+    if len(parts) != 3:
+        return BAD_SYNTAX
+    exchange.method, target, version = parts
+    if version != b"HTTP/1.1":
+        if version != b"HTTP/1.0":
+            return BAD_VERSION if version[:5] == b"HTTP/" else BAD_SYNTAX
+        exchange.minor = 0
+        exchange.keep_alive = False
+    if exchange.method not in _METHODS:
+        return BAD_METHOD if _TOKEN.fullmatch(exchange.method) else BAD_SYNTAX
+    limits = plan.limits
+    if len(target) > limits.uri_bytes:
+        return LONG_TARGET
+    if len(lines) - 3 > limits.headers:
+        return MANY_FIELDS
+    if len(head) > limits.header_bytes:
+        return LONG_HEAD
+    refusal = _read_fields(exchange, lines[1:-2], plan)
     if refusal is not None:
         return refusal
     known = _targets.get(target)
@@ -121,76 +144,98 @@ def read_request(exchange: Exchange, target: bytes, fields: Fields, plan: Plan) 
     return _read_target(exchange, target)
 
 
-def _read_fields(exchange: Exchange, fields: Fields, plan: Plan) -> Refusal | None:
+def _read_fields(exchange: Exchange, fields: Sequence[bytes], plan: Plan) -> Refusal | None:
     table = plan.kinds
     lines = exchange.lines
     host: bytes | None = None
-    length: bytes | None = None
-    encoding: bytes | None = None
-    upgrade = False
+    framing = UNFRAMED
     origin: dict[bytes, bytes] | None = None
-    for name, value in fields:
-        kind = table.get(name)
+    upgrade = False
+    for line in fields:
+        colon = line.find(b":")
+        kind = table.get(line[:colon])
         if kind is None:
-            kind = _slow_kind(name, table)
+            kind = _slow_kind(line[:colon], table)
         if kind == PLAIN:
-            lines += (name, b": ", value, b"\r\n")
-        elif kind == HOST:
+            lines.append(line)
+            continue
+        name, value = line[:colon], line[colon + 1 :].strip(b" \t")
+        if kind == HOST:
             if host is not None:
                 return NO_HOST
             host = value
-            lines += (name, b": ", value, b"\r\n")
+            lines.append(line)
         elif kind >= READ:
-            lower = name.lower()
-            known = exchange.taken.get(lower)
-            exchange.taken[lower] = value if known is None else known + b", " + value
+            _take(exchange.taken, name, value)
             if kind == READ:
-                lines += (name, b": ", value, b"\r\n")
-        elif kind == LENGTH:
-            if length is not None or not value.isdigit() or len(value) > 19:
-                return BAD_LENGTH
-            length = value
-            exchange.length = int(value)
-            lines += (name, b": %d\r\n" % exchange.length)
-        elif kind == ENCODING:
-            if exchange.minor == 0:
-                return OLD_CHUNKED
-            if encoding is not None or value.lower() != b"chunked":
-                return BAD_ENCODING
-            encoding = value
-            exchange.length = CHUNKED
-            lines += (name, b": chunked\r\n")
+                lines.append(line)
         elif kind == CONNECTION:
             refusal, nominated = _read_connection(exchange, value, table)
             if refusal is not None:
                 return refusal
             if nominated:
                 return _without(nominated, exchange, fields, plan)
+        elif kind in (LENGTH, ENCODING):
+            refusal = _read_framing(exchange, kind, name, value, framing)
+            if refusal is not None:
+                return refusal
+            framing |= kind
         elif kind == EXPECT:
             # RFC 9110 section 10.1.1: an HTTP/1.0 client cannot expect anything.
             if exchange.minor:
                 if value.lower() != b"100-continue":
                     return BAD_EXPECT
                 exchange.expects = True
-                lines += (name, b": ", value, b"\r\n")
+                lines.append(line)
         elif kind == UPGRADE:
             upgrade = True
         elif kind == ORIGIN:
-            if origin is None:
-                origin = {}
-            lower = name.lower()
-            origin[lower] = origin[lower] + b", " + value if lower in origin else value
+            origin = {} if origin is None else origin
+            _take(origin, name, value)
         elif kind == VIA:
             if value.count(b",") >= MAX_VIA_HOPS:
                 return LOOP
-            lines += (name, b": ", value, b"\r\n")
-        elif kind < 0:
-            return BAD_NAME
-    if length is not None and encoding is not None:
-        return BOTH_FRAMINGS
+            lines.append(line)
+        elif kind == BAD:
+            return BAD_SYNTAX if colon < 1 else BAD_NAME
     if upgrade and exchange.length:
         # RFC 9931: bytes after such a head could be read as body or as the new protocol.
         return BAD_UPGRADE
+    return _read_sender(exchange, host, origin)
+
+
+def _take(taken: dict[bytes, bytes], name: bytes, value: bytes) -> None:
+    """Keep a value by its lower-case name; more of one name are joined (RFC 9110 5.3)."""
+    lower = name.lower()
+    known = taken.get(lower)
+    taken[lower] = value if known is None else known + b", " + value
+
+
+def _read_framing(
+    exchange: Exchange, kind: int, name: bytes, value: bytes, framing: int
+) -> Refusal | None:
+    """RFC 9112 section 6.3, without any of its leniency: one plain length, or chunked."""
+    if kind == LENGTH:
+        if framing or not value.isdigit() or len(value) > 19:
+            return BOTH_FRAMINGS if framing == ENCODING else BAD_LENGTH
+        exchange.length = int(value)
+        exchange.lines.append(b"%b: %d" % (name, exchange.length))
+        return None
+    if exchange.minor == 0:
+        return OLD_CHUNKED
+    if framing == LENGTH:
+        return BOTH_FRAMINGS
+    if framing or value.lower() != b"chunked":
+        return BAD_ENCODING
+    exchange.length = CHUNKED
+    exchange.lines.append(name + b": chunked")
+    return None
+
+
+def _read_sender(
+    exchange: Exchange, host: bytes | None, origin: Mapping[bytes, bytes] | None
+) -> Refusal | None:
+    """Host, and on whose behalf the request came."""
     if host is None:
         if exchange.minor:
             return NO_HOST
@@ -206,7 +251,9 @@ def _read_fields(exchange: Exchange, fields: Fields, plan: Plan) -> Refusal | No
     if origin is not None and peer.trusted:
         _extend_origin(exchange, origin, host)
     else:
-        lines += (peer.forwarded, b"x-forwarded-host: ", host, b"\r\nvia: 1.1 meshproxy\r\n")
+        exchange.lines.append(
+            b"%bx-forwarded-host: %b\r\nvia: 1.1 meshproxy" % (peer.forwarded, host)
+        )
     return None
 
 
@@ -216,8 +263,8 @@ def _slow_kind(name: bytes, table: Mapping[bytes, int]) -> int:
     kind = table.get(lower)
     if kind is not None:
         return kind
-    if b"_" in lower and lower.replace(b"_", b"-") in _LOOKALIKE:
-        return -1
+    if not lower or (b"_" in lower and lower.replace(b"_", b"-") in _LOOKALIKE):
+        return BAD
     return DROP if lower.startswith(b"x-meshproxy-") else PLAIN
 
 
@@ -242,17 +289,18 @@ def _read_connection(
 
 
 def _without(
-    nominated: frozenset[bytes], exchange: Exchange, fields: Fields, plan: Plan
+    nominated: frozenset[bytes], exchange: Exchange, fields: Sequence[bytes], plan: Plan
 ) -> Refusal | None:
     """Read the head again without the fields that Connection nominated."""
     rest = []
-    for name, value in fields:
+    for line in fields:
+        name, _, value = line.partition(b":")
         lower = name.lower()
         if lower == b"connection":
             kept = [t for t in value.split(b",") if t.strip().lower() not in nominated]
-            rest.append((name, b",".join(kept)))
+            rest.append(b"connection:" + b",".join(kept))
         elif lower not in nominated:
-            rest.append((name, value))
+            rest.append(line)
     exchange.lines.clear()
     exchange.taken.clear()
     exchange.length = 0
@@ -274,14 +322,16 @@ def _extend_origin(exchange: Exchange, origin: Mapping[bytes, bytes], host: byte
     """A trusted peer speaks for others: extend what it says instead of starting anew."""
     peer = exchange.peer.address.encode()
     before = origin.get(b"x-forwarded-for")
-    chain = peer if before is None else before + b", " + peer
     exchange.taken[b"x-forwarded-for"] = before or b""
-    exchange.lines += (
-        b"x-forwarded-for: ", chain,
-        b"\r\nx-forwarded-proto: ", origin.get(b"x-forwarded-proto", b"http"),
-        b"\r\nx-forwarded-host: ", origin.get(b"x-forwarded-host", host),
-        b"\r\nvia: 1.1 meshproxy\r\n",
-    )  # fmt: skip
+    exchange.lines.append(
+        b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n"
+        b"via: 1.1 meshproxy"
+        % (
+            peer if before is None else before + b", " + peer,
+            origin.get(b"x-forwarded-proto", b"http"),
+            origin.get(b"x-forwarded-host", host),
+        )
+    )
 
 
 def _read_target(exchange: Exchange, given: bytes) -> Refusal | None:
@@ -325,25 +375,31 @@ def _read_absolute(exchange: Exchange, target: bytes) -> bytes | None:
 
 
 def _replace_host(lines: list[bytes], authority: bytes) -> None:
-    for index, piece in enumerate(lines):
-        if piece.lower() == b"host" and lines[index + 1] == b": ":
-            lines[index + 2] = authority
-        elif piece == b"x-forwarded-host: ":
-            lines[index + 1] = authority
-            return
+    """In the Host field, and in the block that ends the head."""
+    for index, line in enumerate(lines):
+        name, _, _ = line.partition(b":")
+        if name.lower() == b"host":
+            lines[index] = name + b": " + authority
+    start, field, rest = lines[-1].partition(b"x-forwarded-host: ")
+    lines[-1] = start + field + authority + rest[rest.find(b"\r\n") :]
 
 
 def request_head(exchange: Exchange) -> bytes:
     """The head of this attempt as it goes to the upstream."""
     base = exchange.base
     if not base:
-        target = exchange.target
-        strip = exchange.route.strip
-        if strip:
-            target = target[strip:]
-            if target[:1] != b"/":
-                target = b"/" + target
-        exchange.base = base = b"".join(
-            (exchange.method, b" ", target, b" HTTP/1.1\r\n", *exchange.lines)
-        )
-    return b"".join((base, *exchange.added, b"\r\n"))
+        base = exchange.base = _request_base(exchange)
+    return base + b"".join(exchange.added) + b"\r\n"
+
+
+def _request_base(exchange: Exchange) -> bytes:
+    target = exchange.target
+    strip = exchange.route.strip
+    if strip:
+        target = target[strip:]
+        if target[:1] != b"/":
+            target = b"/" + target
+    if not exchange.host and exchange.endpoint is not None:
+        # An HTTP/1.0 client need not say a host; we speak HTTP/1.1 from here, and must.
+        exchange.lines.insert(0, b"host: " + exchange.endpoint.name.encode())
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (exchange.method, target, b"\r\n".join(exchange.lines))

@@ -1,7 +1,7 @@
-"""A connection to an endpoint: feeds the answer's bytes to the parser and hands on what comes.
+"""A connection to an endpoint: cuts the answer's bytes into head and body and hands them on.
 
-Carries one exchange at a time. Trusts nothing of the answer but what `answers` accepted; a
-connection that said one byte too many, or too few, is never used again.
+Carries one exchange at a time. Trusts nothing of the answer but what `answers` and llhttp
+took; a connection that said one byte too many, or too few, is never used again.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-import httptools
-
 from meshproxy.core.exchange import CHUNKED, Exchange
 from meshproxy.core.verdict import Failure
-from meshproxy.dataplane import answers, flow, requests
+from meshproxy.dataplane import answers, flow, heads, requests
 from meshproxy.dataplane.answers import UNTIL_CLOSE, Answer
 
 if TYPE_CHECKING:
@@ -26,20 +24,16 @@ MAX_INTERIM = 8
 """1xx answers passed on before a final one; more is a flood, not a hint."""
 
 MAX_HEAD = 64 * 1024
-MAX_FIELDS = 256
-"""Bounds on an answer's head, in bytes and fields."""
-
-UNREAD = -3
-"""`_left` while the parser still has to say where the answer ends."""
+"""Bytes of an answer's head."""
 
 
 class Upstream(asyncio.Protocol):
-    """Protocol shell: feed the parser, then flush what one read brought in one write."""
+    """Protocol shell: one read in, at most one write out on the client's side."""
 
     __slots__ = (
-        "_answer", "_chunked", "_clock", "_conductor", "_done", "_excess", "_exchange", "_fields",
-        "_head_bytes", "_heard", "_held", "_interim", "_left", "_parser", "_pieces", "_pool",
-        "_reason", "_relaying", "_transport", "endpoint", "idle_since", "reused",
+        "_answer", "_chunked", "_clock", "_conductor", "_dechunker", "_done", "_excess",
+        "_exchange", "_head", "_held", "_interim", "_left", "_pool", "_transport", "endpoint",
+        "idle_since", "reused",
     )  # fmt: skip
 
     def __init__(
@@ -52,21 +46,14 @@ class Upstream(asyncio.Protocol):
         self._conductor = conductor
         self._clock = clock
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
-        self._parser: httptools.HttpResponseParser | None = None
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._exchange: Exchange | None = None
         self._held = False
-        self._reset()
-
-    def _reset(self) -> None:
-        self._answer: Answer | None = None
-        self._reason = b""
-        self._pieces: list[bytes] = []
-        self._head_bytes = 0
+        self._exchange: Exchange | None = None
+        # The answer under way: its head, then how much is left of its body.
+        self._head = b""
         self._interim = 0
-        self._left = UNREAD
-        self._heard = False
-        self._relaying = False
+        self._answer: Answer | None = None
+        self._left = 0
+        self._dechunker: heads.Dechunker | None = None
         self._chunked = False
         self._done = False
         self._excess = False
@@ -84,54 +71,35 @@ class Upstream(asyncio.Protocol):
             # RFC 9112 section 9.2: nobody asked; whatever this is, it poisons the next answer.
             self._pool.lost(self)
             self._transport.abort()
-            return
-        self._heard = True
-        if self._left >= 0:
-            self._raw_body(exchange, data)
-            return
-        parser = self._parser
-        if parser is None:
-            parser = self._parser = httptools.HttpResponseParser(self)
-        try:
-            parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            flow.raise_bug(error)
-            self._broken(exchange)
-            return
-        answer = self._answer
-        if answer is None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD or len(self._fields) > MAX_FIELDS:
-                self._broken(exchange)
-            return
-        if len(self._fields) > MAX_FIELDS:
-            self._broken(exchange)
-            return
-        self._flush(exchange, answer)
+        elif self._answer is None:
+            self._head_received(exchange, self._head + data if self._head else data)
+        else:
+            self._body_received(exchange, self._answer, data)
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.endpoint.connections -= 1
-        exchange = self._exchange
+        exchange, self._exchange = self._exchange, None
         if exchange is None:
             self._pool.lost(self)
             return
-        self._exchange = None
-        answer = self._answer
-        now = self._clock()
-        if answer is not None and answer.length == UNTIL_CLOSE and exc is None:
+        answer, now = self._answer, self._clock()
+        if answer is None:
+            if self._head:
+                failure = Failure.GARBAGE
+            else:
+                failure = Failure.STALE if self.reused and not self._interim else Failure.RESET
+            self._conductor.failed(exchange, failure, now)
+        elif answer.length == UNTIL_CLOSE and exc is None:
             # RFC 9112 section 6.3 rule 8: such a body is whole only if it ended in good order.
-            self._finish(exchange, now)
-            return
-        if answer is not None:
-            failure = Failure.TRUNCATED
-        elif self._heard:
-            failure = Failure.GARBAGE
+            if self._chunked:
+                exchange.client.relay([answers.LAST_CHUNK], 0)
+            exchange.upstream = None
+            self._conductor.conclude(exchange, now)
         else:
-            failure = Failure.STALE if self.reused else Failure.RESET
-        self._conductor.failed(exchange, failure, now)
+            self._conductor.failed(exchange, Failure.TRUNCATED, now)
 
     def pause_writing(self) -> None:
         if self._exchange is not None:
@@ -141,130 +109,138 @@ class Upstream(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.client.resume()
 
-    # ---- parser
+    # ---- the answer on its way to the client
 
-    def on_status(self, reason: bytes) -> None:
-        self._reason += reason
+    def _head_received(self, exchange: Exchange, data: bytes) -> None:
+        """Wait for a whole head; pass on interim ones, and act on the final one."""
+        while data:
+            end = data.find(heads.END) + 4
+            if end < 4:
+                if len(data) > MAX_HEAD or not heads.may_go_on(data, b"HTTP/1."):
+                    self._broken(exchange)
+                break
+            head = data[:end] if end < len(data) else data
+            answer = answers.read_answer(exchange, head) if end <= MAX_HEAD else None
+            if answer is None:
+                self._broken(exchange)
+                return
+            if answer.status >= 200:
+                self._head = b""
+                self._begin(exchange, answer, head, data)
+                return
+            if not self._pass_interim(exchange, answer, head):
+                self._broken(exchange)
+                return
+            data = data[end:]
+        self._head = data
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        exchange, parser = self._exchange, self._parser
-        if exchange is None or parser is None or self._answer is not None:
-            self._excess = True
-            return
-        fields, self._fields = self._fields, []
-        version = parser.get_http_version()
-        answer = Answer(parser.get_status_code(), 1 if version == "1.1" else 0, self._reason)
-        self._reason = b""
-        if not answers.read_answer(exchange, answer, fields) or version not in ("1.1", "1.0"):
-            raise flow.NotHTTPError
-        if answer.status < 200:
-            self._pass_interim(exchange, answer)
-            return
-        self._answer = answer
-        if answer.length == 0:
-            self._done = True
-
-    def on_body(self, piece: bytes) -> None:
-        if self._done:
-            self._excess = True
-        else:
-            self._pieces.append(piece)
-
-    def on_message_complete(self) -> None:
-        if self._answer is not None:
-            self._done = True
-            self._fields = []  # trailers end here
-
-    def _pass_interim(self, exchange: Exchange, answer: Answer) -> None:
+    def _pass_interim(self, exchange: Exchange, answer: Answer, head: bytes) -> bool:
+        """Whether an interim answer could be passed on."""
         self._interim += 1
         # A switch that nobody asked for would turn the connection into something else.
         if answer.status == 101 or self._interim > MAX_INTERIM:
-            raise flow.NotHTTPError
-        if exchange.minor and not exchange.answered:
+            return False
+        if not self._pool.check.passes(head):
+            return False
+        if exchange.minor:
             exchange.client.reply(answers.interim_head(answer))
+        return True
 
-    # ---- the answer on its way to the client
-
-    def _flush(self, exchange: Exchange, answer: Answer) -> None:
-        """Everything that one read brought leaves in one write."""
+    def _begin(self, exchange: Exchange, answer: Answer, head: bytes, data: bytes) -> None:
+        """A final head, and as much of its body as came with it, leave in one write."""
+        length = answer.length
+        size = len(data) - len(head)
+        if not self._pool.check.passes(data if length == size else head):
+            self._broken(exchange)
+            return
+        self._answer = answer
+        if length == CHUNKED:
+            self._dechunker = heads.Dechunker()
+        else:
+            self._left = length
+            self._done = length == 0
+        pieces = self._body_of(answer, data[len(head) :]) if size else []
+        if pieces is None:
+            self._broken(exchange)
+            return
         now = self._clock()
-        pieces, self._pieces = self._pieces, []
-        size = sum(map(len, pieces)) if pieces else 0
-        out: list[bytes] = []
-        if not self._relaying:
-            verdict = self._conductor.answered(exchange, answer, now)
-            if verdict is None:
-                return
-            self._relaying = True
-            head, self._chunked = verdict
-            out.append(head)
-            if answer.length > 0 and not self._done:
-                # Past this point a counted body needs no parser: nothing is copied or scanned.
-                self._left = answer.length - size
-                self._parser = None
-        if size:
+        verdict = self._conductor.answered(exchange, answer, now)
+        if verdict is None:
+            return
+        out, self._chunked = verdict
+        self._send_on(exchange, [out], pieces, now)
+
+    def _body_received(self, exchange: Exchange, answer: Answer, data: bytes) -> None:
+        pieces = self._body_of(answer, data)
+        if pieces is None:
+            self._broken(exchange)
+        else:
+            self._send_on(exchange, [], pieces, self._clock() if self._done else 0.0)
+
+    def _body_of(self, answer: Answer, data: bytes) -> list[bytes] | None:
+        """What of `data` is body; notes whether it ends there and whether something follows."""
+        if self._dechunker is not None:
+            taken = self._dechunker.feed(data)
+            if taken is None:
+                return None
+            pieces, rest = taken
+            self._done = self._dechunker.done
+            self._excess = bool(rest)
+            return pieces
+        if answer.length == UNTIL_CLOSE:
+            return [data]
+        # A counted body is not scanned, and not copied unless something follows it.
+        if len(data) > self._left:
+            self._excess = True
+            data = data[: self._left]
+        self._left -= len(data)
+        self._done = self._left == 0
+        return [data] if data else []
+
+    def _send_on(
+        self, exchange: Exchange, out: list[bytes], pieces: list[bytes], now: float
+    ) -> None:
+        if pieces:
+            size = sum(map(len, pieces))
+            exchange.bytes_out += size
             out += answers.chunk(pieces) if self._chunked else pieces
+        else:
+            size = 0
         if self._done and self._chunked:
             out.append(answers.LAST_CHUNK)
         if out:
-            exchange.bytes_out += size
             exchange.client.relay(out, size)
         if self._done:
-            self._exchange = None
-            self._finish(exchange, now)
-
-    def _raw_body(self, exchange: Exchange, data: bytes) -> None:
-        size = len(data)
-        if size > self._left:
-            self._excess = True
-            data = data[: self._left]
-            size = self._left
-        self._left -= size
-        exchange.bytes_out += size
-        exchange.client.relay([data], size)
-        if self._left == 0:
-            self._exchange = None
-            self._finish(exchange, self._clock())
-
-    def _finish(self, exchange: Exchange, now: float) -> None:
-        """The answer is whole: see to the connection first, then to the exchange."""
-        if self._answer is not None and self._answer.length == UNTIL_CLOSE and self._chunked:
-            exchange.client.relay([answers.LAST_CHUNK], 0)
-        exchange.upstream = None
-        self._part(exchange, now)
-        self._conductor.conclude(exchange, now)
+            exchange.upstream = self._exchange = None
+            self._part(exchange, now)
+            self._conductor.conclude(exchange, now)
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Back to the pool, if request and answer both ended where they said they would."""
-        answer = self._answer
-        transport = self._transport
+        answer, self._answer = self._answer, None
         if (
             answer is None
             or not answer.keep_alive
             or self._excess
             or not exchange.complete
-            or transport.is_closing()
+            or self._transport.is_closing()
         ):
-            if not transport.is_closing():
-                transport.close()
+            self.close()
             return
         if answer.idle_for:
             self._pool.learned(self.endpoint, answer.idle_for)
-        if exchange.method == b"HEAD" or self._left == 0:
-            self._parser = None  # it believes that a body is still to come
         if self._held:
             self.resume()
-        self._reset()
+        self._interim = 0
+        self._dechunker = None
+        self._chunked = self._done = False
         self.reused = True
         self._pool.give(self, now)
 
     def _broken(self, exchange: Exchange) -> None:
         self._exchange = None
         self._transport.abort()
-        failure = Failure.TRUNCATED if self._relaying else Failure.GARBAGE
+        failure = Failure.TRUNCATED if exchange.answered else Failure.GARBAGE
         self._conductor.failed(exchange, failure, self._clock())
 
     # ---- the conductor's side
@@ -273,11 +249,18 @@ class Upstream(asyncio.Protocol):
         """Write the head, and what there is of the body, in one go."""
         self._exchange = exchange
         exchange.sent_upstream = True
-        out = [requests.request_head(exchange)]
-        if exchange.body:
-            out += answers.chunk(exchange.body) if exchange.length == CHUNKED else exchange.body
-        if exchange.complete and exchange.length == CHUNKED:
-            out.append(answers.LAST_CHUNK)
+        head = requests.request_head(exchange)
+        if exchange.length == 0:
+            self._transport.write(head)
+            return
+        out = [head]
+        if exchange.length == CHUNKED:
+            if exchange.body:
+                out += answers.chunk(exchange.body)
+            if exchange.complete:
+                out.append(answers.LAST_CHUNK)
+        else:
+            out += exchange.body
         flow.write(self._transport, out, exchange.held)
 
     def stream(self, exchange: Exchange, pieces: list[bytes]) -> None:

@@ -22,10 +22,11 @@ def read(
     peer: Peer = PEER,
 ) -> tuple[Refusal | None, Exchange]:
     exchange = Exchange(None, peer, Stage().plan, 0.0)
-    exchange.method = method
-    exchange.minor = minor
     exchange.plan = Stage([Reader()]).plan
-    return requests.read_request(exchange, target, fields, exchange.plan), exchange
+    version = b"HTTP/1.%d" % minor
+    lines = [b" ".join((method, target, version)), *(b": ".join(field) for field in fields)]
+    head = b"\r\n".join([*lines, b"", b""])
+    return requests.read_request(exchange, head, exchange.plan), exchange
 
 
 class Reader:
