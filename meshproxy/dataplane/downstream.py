@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
 from meshproxy.dataplane import flow, heads, requests
+from meshproxy.dataplane.chunks import Dechunker
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.listener import Listener
@@ -48,7 +49,7 @@ class Downstream(asyncio.Protocol):
         # The exchange in flight, and how its body ends.
         self._current: Exchange | None = None
         self._left = 0
-        self._dechunker: heads.Dechunker | None = None
+        self._dechunker: Dechunker | None = None
 
     # ---- transport
 
@@ -206,7 +207,7 @@ class Downstream(asyncio.Protocol):
     def _begin_body(self, exchange: Exchange) -> Refusal | None:
         """Take what came of the body with its head, and remember how the rest ends."""
         if exchange.length == CHUNKED:
-            self._dechunker = heads.Dechunker()
+            self._dechunker = Dechunker()
         else:
             self._left = exchange.length
         rest = self._backlog[self._at :]

@@ -14,6 +14,7 @@ from meshproxy.core.exchange import CHUNKED, Exchange
 from meshproxy.core.verdict import Failure
 from meshproxy.dataplane import answers, flow, heads, requests
 from meshproxy.dataplane.answers import UNTIL_CLOSE, Answer
+from meshproxy.dataplane.chunks import Dechunker
 
 if TYPE_CHECKING:
     from meshproxy.core.route import Endpoint
@@ -53,7 +54,7 @@ class Upstream(asyncio.Protocol):
         self._interim = 0
         self._answer: Answer | None = None
         self._left = 0
-        self._dechunker: heads.Dechunker | None = None
+        self._dechunker: Dechunker | None = None
         self._chunked = False
         self._done = False
         self._excess = False
@@ -155,7 +156,7 @@ class Upstream(asyncio.Protocol):
             return
         self._answer = answer
         if length == CHUNKED:
-            self._dechunker = heads.Dechunker()
+            self._dechunker = Dechunker()
         else:
             self._left = length
             self._done = length == 0

@@ -1,0 +1,92 @@
+"""Chunked bodies: what is body in them, and where they end (RFC 9112 section 7.1).
+
+Finds the boundaries itself, because what follows a body must be known to the byte and sizes
+must be bounded, and has llhttp judge the same bytes. Extensions and trailers are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+import httptools
+
+_PRELUDE = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(?=[;\r])")
+
+MAX_EXTENSIONS = 16 * 1024
+MAX_TRAILERS = 8 * 1024
+"""Bytes per body; no sender that means well needs either."""
+
+
+class _Part(Enum):
+    SIZE = 1
+    DATA = 2
+    END_OF_DATA = 3
+    TRAILERS = 4
+    DONE = 5
+
+
+class Dechunker:
+    """Decodes one body, however its bytes are cut; `done` once its end was seen."""
+
+    __slots__ = ("_left", "_line", "_parser", "_part", "_spent")
+
+    def __init__(self) -> None:
+        self._part = _Part.SIZE
+        self._left = 0
+        self._line = b""
+        self._spent = 0
+        self._parser = httptools.HttpRequestParser(object())
+        self._parser.feed_data(_PRELUDE)
+
+    @property
+    def done(self) -> bool:
+        return self._part is _Part.DONE
+
+    def feed(self, data: bytes) -> tuple[list[bytes], bytes] | None:
+        """The body in `data`, and what follows its end; None if this is no chunked body."""
+        pieces: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size and self._part is not _Part.DONE:
+            if self._part is _Part.DATA:
+                end = min(at + self._left, size)
+                pieces.append(data[at:end])
+                self._left -= end - at
+                at = end
+                if not self._left:
+                    self._part = _Part.END_OF_DATA
+                continue
+            end = data.find(b"\n", at) + 1
+            self._line += data[at : end or size]
+            at = end or size
+            if not self._line_read(whole=end > 0):
+                return None
+        try:
+            self._parser.feed_data(data if at == size else data[:at])
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return None
+        return pieces, data[at:]
+
+    def _line_read(self, *, whole: bool) -> bool:
+        """Act on a line, or on the beginning of one that must not grow without end."""
+        line = self._line
+        if not whole:
+            return len(line) <= MAX_EXTENSIONS
+        self._line = b""
+        if self._part is _Part.END_OF_DATA:
+            self._part = _Part.SIZE
+            return line == b"\r\n"
+        if self._part is _Part.SIZE:
+            found = _SIZE.match(line)
+            if found is None:
+                return False
+            self._left = int(found[1], 16)
+            self._part = _Part.DATA if self._left else _Part.TRAILERS
+            self._spent = self._spent + len(line) - found.end() - 2 if self._left else 0
+            return self._spent <= MAX_EXTENSIONS
+        if line == b"\r\n":
+            self._part = _Part.DONE
+            return True
+        self._spent += len(line)
+        return self._spent <= MAX_TRAILERS
