@@ -141,7 +141,7 @@ def compile_plan(text: str, now: float) -> Any:
     tools = Tools(
         series=telemetry.series,
         cluster_series=telemetry.cluster_series,
-        kinds=requests.kinds,
+        kinds=requests.Kinds,
         record=access.record,
         random=entropy,
         tell=lambda event, **fields: None,

@@ -95,7 +95,7 @@ class App:
         tools = Tools(
             series=self._telemetry.series,
             cluster_series=self._telemetry.cluster_series,
-            kinds=requests.kinds,
+            kinds=requests.Kinds,
             record=self._access.record,
             random=self._random,
             tell=self._log.tell,

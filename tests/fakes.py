@@ -11,8 +11,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import httptools
-
 from meshproxy.core.exchange import Exchange, Peer
 from meshproxy.core.route import Cluster, Endpoint, Limits, Phases, Plan, Route
 from meshproxy.core.verdict import Failure
@@ -168,7 +166,7 @@ class FakeListener:
         self.plan = plan
         self.conductor = conductor
         self.clock = clock
-        self.check = heads.Check(httptools.HttpRequestParser)
+        self.check = heads.request_check()
         self.draining = False
         self.peer = Peer(
             "127.0.0.1", True, b"x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n"
@@ -214,7 +212,7 @@ class Stage:
         )  # fmt: skip
         self.plan = Plan(
             "inbound", "inbound", "127.0.0.1", 1, OneRoute(self.route), unmatched,
-            requests.kinds(*fields_read(policies)), limits or Limits(), lambda address: True,
+            requests.Kinds(*fields_read(policies)), limits or Limits(), lambda address: True,
             lambda exchange, now: self.logged.append(exchange),
         )  # fmt: skip
         self.listener = FakeListener(self.plan, self.conductor, self.time)

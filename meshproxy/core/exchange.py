@@ -37,7 +37,7 @@ class Exchange:
     __slots__ = (
         "added", "answer_lines", "answered", "attempts", "base", "began", "body", "bytes_in",
         "bytes_out", "client", "complete", "concluded", "deadline", "deferred", "endpoint",
-        "expects", "failure", "first_byte", "flags", "held", "host", "idle_due", "keep_alive",
+        "failure", "first_byte", "flags", "held", "host", "idle_due", "keep_alive",
         "length", "lines", "method", "minor", "path", "peer", "plan", "progress", "refusal",
         "replayable", "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
         "status", "taken", "target", "timer", "trace", "tried", "try_due", "upstream", "waiting",
@@ -57,7 +57,6 @@ class Exchange:
         self.minor = 1
         self.keep_alive = True
         self.length = 0
-        self.expects = False
         self.lines: list[bytes] = []
         self.taken: dict[bytes, bytes] = {}
         # Its body: what is held of it for another attempt.

@@ -130,6 +130,16 @@ class RouteTable(Protocol):
     def match(self, exchange: Exchange) -> Route: ...
 
 
+class FieldKinds(Protocol):
+    """What the head reader does with each request field; made by the data plane."""
+
+    @property
+    def table(self) -> Mapping[bytes, int]: ...
+    @property
+    def split(self) -> Callable[[bytes], list[bytes]]: ...
+    def of(self, name: bytes) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Limits:
     """Bounds on what a client may send; bytes, counts and seconds."""
@@ -146,8 +156,7 @@ class Limits:
 class Plan:
     """Everything one listener needs of a generation of the config.
 
-    `kinds` maps a request field's name (lower-case and usual spelling) to what the head
-    reader does with it. `trusts(address)` says whether a peer may speak for others. `record`
+    `trusts(address)` says whether a peer may speak for others. `record`
     is called once per concluded exchange: the access log. `routes` are those the table may
     answer with, in the order of the file, for whoever shows them.
     """
@@ -158,7 +167,7 @@ class Plan:
     port: int
     table: RouteTable
     unmatched: Route
-    kinds: Mapping[bytes, int]
+    kinds: FieldKinds
     limits: Limits
     trusts: Callable[[str], bool]
     record: Callable[[Exchange, float], None]

@@ -16,6 +16,7 @@ import orjson
 
 from meshproxy.core.exchange import CHUNKED, Exchange
 from meshproxy.core.verdict import Refusal
+from meshproxy.dataplane.fields import splitter
 
 MAX_FIELDS = 256
 """Fields of an answer; more is no answer that anybody meant."""
@@ -23,7 +24,7 @@ MAX_FIELDS = 256
 UNTIL_CLOSE = -2
 """`length` of an answer whose end is the end of its connection."""
 
-PLAIN, DROP, LENGTH, ENCODING, CONNECTION, KEEP_ALIVE, RETRY_AFTER = range(7)
+KEEP, DROP, LENGTH, ENCODING, CONNECTION, KEEP_ALIVE, RETRY_AFTER = range(7)
 
 _KINDS: dict[bytes, int] = {
     b"content-length": LENGTH,
@@ -36,18 +37,11 @@ _KINDS: dict[bytes, int] = {
     b"trailer": DROP,
     b"te": DROP,
     b"x-request-id": DROP,  # ours is written anew; an upstream sidecar sends the same one
-    **dict.fromkeys(
-        (b"server", b"date", b"content-type", b"cache-control", b"etag", b"last-modified",
-         b"vary", b"set-cookie", b"location", b"content-encoding", b"accept-ranges"),
-        PLAIN,
-    ),
-}  # fmt: skip
+}
+_split = splitter(_KINDS)
 _KINDS |= {name.title(): kind for name, kind in _KINDS.items()}
 
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
-_STATUS_LINES = {
-    status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in _PHRASES.items()
-}
 
 
 def _timing(tenths: int) -> bytes:
@@ -62,7 +56,7 @@ Formatting a float for each would be 0.3 us.
 _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)) + b"\t"
 
 CLOSE = b"connection: close\r\n"
-KEEP = b"connection: keep-alive\r\n"
+STAY = b"connection: keep-alive\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -70,15 +64,39 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Answer:
     """What the upstream's head says; `lines` are the fields to pass on, as they came."""
 
-    __slots__ = ("idle_for", "keep_alive", "length", "lines", "reason", "status")
+    __slots__ = ("idle_for", "keep_alive", "length", "lines", "start", "status")
 
-    def __init__(self) -> None:
-        self.status = 0
-        self.reason = b""
+    def __init__(self, start: Start) -> None:
+        self.status, self.keep_alive, self.start = start
         self.lines: list[bytes] = []
         self.length = UNTIL_CLOSE
-        self.keep_alive = True
         self.idle_for = 0.0
+
+
+Start = tuple[int, bool, bytes]
+"""Status, whether its version keeps connections, and the first line of the head we send."""
+
+MAX_REMEMBERED = 256
+_starts: dict[bytes, Start] = {}
+
+
+def _read_start(line: bytes) -> Start | None:
+    """The first line of an answer's head; remembered, as a server has few of them."""
+    version, _, rest = line.partition(b" ")
+    code, _, reason = rest.partition(b" ")
+    if version not in (b"HTTP/1.1", b"HTTP/1.0") or len(code) != 3 or not code.isdigit():
+        return None
+    status = int(code)
+    if not 100 <= status <= 599:
+        return None
+    # RFC 9112 section 4: a reason phrase with control characters could end the line early.
+    if reason.translate(None, _PRINTABLE):
+        reason = _PHRASES.get(status, b"")
+    start = status, version == b"HTTP/1.1", b"HTTP/1.1 %d %b\r\n" % (status, reason)
+    if len(_starts) >= MAX_REMEMBERED:
+        _starts.clear()
+    _starts[line] = start
+    return start
 
 
 def read_answer(exchange: Exchange, head: bytes) -> Answer | None:
@@ -86,62 +104,70 @@ def read_answer(exchange: Exchange, head: bytes) -> Answer | None:
 
     What this takes must still pass `heads.Check`: names and values are not looked at here.
     """
-    fields = head.split(b"\r\n")
-    answer = Answer()
-    version, _, rest = fields[0].partition(b" ")
-    code, _, answer.reason = rest.partition(b" ")
-    if version != b"HTTP/1.1":
-        if version != b"HTTP/1.0":
-            return None
-        answer.keep_alive = False
-    if len(code) != 3 or not code.isdigit() or len(fields) > MAX_FIELDS:
+    parts = _split(head[:-4])
+    line, _, before = parts[0].partition(b"\r\n")
+    start = _starts.get(line) or _read_start(line)
+    if start is None or head.count(b"\r\n") > MAX_FIELDS:
         return None
-    answer.status = status = int(code)
-    if not 100 <= status <= 599 or not _read_fields(exchange, answer, fields, version):
+    answer = Answer(start)
+    if before:
+        answer.lines.append(before)
+    if len(parts) > 1 and not _read_fields(exchange, answer, parts):
         return None
-    if exchange.method == b"HEAD" or status == 204 or status == 304:
+    status = answer.status
+    if exchange.method == b"HEAD" or status == 204 or status == 304 or status < 200:
         answer.length = 0
     return answer
 
 
-def _read_fields(
-    exchange: Exchange, answer: Answer, fields: Sequence[bytes], version: bytes
-) -> bool:
+def _read_fields(exchange: Exchange, answer: Answer, parts: list[bytes]) -> bool:
+    """The fields that matter, and between them what passes as it is."""
     lines = answer.lines
     framing = 0
     nominated: set[bytes] | None = None
-    for line in fields[1:-2]:
-        colon = line.find(b":")
-        kind = _KINDS.get(line[:colon])
+    pieces = iter(parts)
+    next(pieces)
+    for name, given, between in zip(pieces, pieces, pieces, strict=True):
+        kind = _KINDS.get(name)
         if kind is None:
-            kind = _KINDS.get(line[:colon].lower(), PLAIN)
-        if kind == PLAIN:
-            lines.append(line)
-            continue
-        value = line[colon + 1 :].strip(b" \t")
+            kind = _KINDS.get(name.lower(), KEEP)
+        value = given.strip(b" \t")
         if kind == LENGTH:
             if framing or not value.isdigit() or len(value) > 19:
                 return False
             framing = LENGTH
             answer.length = int(value)
             if answer.status != 204:
-                lines.append(b"%b: %d" % (line[:colon], answer.length))
+                lines.append(b"%b: %d" % (name, answer.length))
+        elif kind == CONNECTION:
+            nominated = _read_connection(answer, value)
         elif kind == ENCODING:
-            if framing or value.lower() != b"chunked" or version == b"HTTP/1.0":
+            if framing or value.lower() != b"chunked" or head_is_old(parts):
                 return False
             framing = ENCODING
             answer.length = CHUNKED
-        elif kind == CONNECTION:
-            nominated = _read_connection(answer, value)
         elif kind == KEEP_ALIVE:
             answer.idle_for = _learned(value)
-        elif kind == RETRY_AFTER:
-            exchange.retry_after = float(value) if value.isdigit() and len(value) < 7 else -1.0
-            lines.append(line)
+        elif kind != DROP:
+            if kind == RETRY_AFTER:
+                exchange.retry_after = float(value) if value.isdigit() and len(value) < 7 else -1.0
+            lines.append(b"%b: %b" % (name, value))
+        if between:
+            lines.append(between[2:])
     if nominated:
-        # RFC 9110 section 7.6.1: the fields that Connection names end here.
-        answer.lines = [one for one in lines if one.partition(b":")[0].lower() not in nominated]
+        _drop(nominated, answer)
     return True
+
+
+def head_is_old(parts: list[bytes]) -> bool:
+    """Whether the head is of HTTP/1.0, which knows no transfer codings."""
+    return parts[0].startswith(b"HTTP/1.0")
+
+
+def _drop(nominated: set[bytes], answer: Answer) -> None:
+    """RFC 9110 section 7.6.1: the fields that Connection names end here."""
+    fields = b"\r\n".join(answer.lines).split(b"\r\n") if answer.lines else []
+    answer.lines = [one for one in fields if one.partition(b":")[0].lower() not in nominated]
 
 
 def _read_connection(answer: Answer, value: bytes) -> set[bytes] | None:
@@ -180,27 +206,18 @@ def answer_head(exchange: Exchange, answer: Answer, now: float) -> tuple[bytes, 
     if not exchange.keep_alive:
         exchange.answer_lines.append(CLOSE)
     elif exchange.minor == 0:
-        exchange.answer_lines.append(KEEP)
+        exchange.answer_lines.append(STAY)
     tenths = int((now - exchange.began) * 10000.0)
     ours = exchange.answer_lines
     ours.append(_TIMINGS[tenths] if tenths < 1000 else _timing(tenths))
     lines = answer.lines
     lines.append(b"".join(ours))
-    return _status_line(answer.status, answer.reason) + b"\r\n".join(lines), chunked
+    return answer.start + b"\r\n".join(lines), chunked
 
 
 def interim_head(answer: Answer) -> bytes:
     """A 1xx answer as it is passed on."""
-    return _status_line(answer.status, answer.reason) + b"\r\n".join([*answer.lines, b"", b""])
-
-
-def _status_line(status: int, reason: bytes) -> bytes:
-    if reason == _PHRASES.get(status):
-        return _STATUS_LINES[status]
-    # RFC 9112 section 4: a reason phrase with control characters could end the line early.
-    if reason.translate(None, _PRINTABLE):
-        reason = _PHRASES.get(status, b"")
-    return b"HTTP/1.1 %d %s\r\n" % (status, reason)
+    return answer.start + b"\r\n".join([*answer.lines, b"", b""])
 
 
 def refusal_bytes(exchange: Exchange, refusal: Refusal) -> bytes:
@@ -215,7 +232,7 @@ def refusal_bytes(exchange: Exchange, refusal: Refusal) -> bytes:
     if refusal.rule:
         problem["rule"] = refusal.rule
     lines = [
-        _status_line(refusal.status, phrase),
+        b"HTTP/1.1 %d %b\r\n" % (refusal.status, phrase),
         b"content-type: application/problem+json\r\nx-meshproxy-reason: ",
         refusal.reason.encode(),
         b"\r\n",
@@ -233,7 +250,7 @@ def refusal_bytes(exchange: Exchange, refusal: Refusal) -> bytes:
     if not exchange.keep_alive:
         lines.append(CLOSE)
     elif exchange.minor == 0:
-        lines.append(KEEP)
+        lines.append(STAY)
     lines.append(
         b"date: %b\r\ncontent-length: %d\r\n\r\n" % (formatdate(usegmt=True).encode(), len(body))
     )

@@ -27,6 +27,14 @@ def may_go_on(part: bytes, start: bytes = b"") -> bool:
     return ends == part.count(b"\n") and ends == returns
 
 
+def request_check() -> Check:
+    return Check(httptools.HttpRequestParser)
+
+
+def answer_check() -> Check:
+    return Check(httptools.HttpResponseParser)
+
+
 class Check:
     """llhttp as a judge of whole messages; `make` is one of httptools' two parsers.
 

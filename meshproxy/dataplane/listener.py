@@ -10,8 +10,6 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-import httptools
-
 from meshproxy.core.exchange import Peer
 from meshproxy.core.route import Plan
 from meshproxy.dataplane import heads
@@ -35,7 +33,7 @@ class Listener:
         self.plan = plan
         self.conductor = conductor
         self.clock = clock
-        self.check = heads.Check(httptools.HttpRequestParser)
+        self.check = heads.request_check()
         self.draining = False
         self.refused = 0
         self.clients: set[Downstream] = set()

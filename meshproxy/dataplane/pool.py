@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import httptools
-
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import IDLE_UPSTREAM, Endpoint
 from meshproxy.core.verdict import Failure
@@ -31,7 +29,7 @@ class Pool:
 
     def __init__(self, dial: Callable[[Upstream, float], None], clock: Callable[[], float]) -> None:
         self.conductor: Conductor = None  # type: ignore[assignment]  # set once, by its maker
-        self.check = heads.Check(httptools.HttpResponseParser)
+        self.check = heads.answer_check()
         self._dial = dial
         self._clock = clock
         self._kept: set[Endpoint] = set()

@@ -8,15 +8,16 @@ one stands in `kinds`, compiled from what the policies declare.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from meshproxy.core.exchange import CHUNKED, Exchange
 from meshproxy.core.route import Plan
 from meshproxy.core.verdict import Refusal
+from meshproxy.dataplane.fields import splitter
 from meshproxy.logic.path import canonical
 
 # Kinds of fields; LENGTH and ENCODING are single bits, so that framings seen can be added.
-(PLAIN, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, BAD, READ, TAKE) = (
+(KEEP, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, BAD, READ, TAKE) = (
     range(13)
 )
 UNFRAMED = 0
@@ -41,19 +42,12 @@ _FIXED: dict[bytes, int] = {
     **dict.fromkeys(_FORWARDED, ORIGIN),
 }
 
-# Known to be of no interest, so that the usual request never takes the slow way to say so.
-_ORDINARY = (
-    b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"content-type",
-    b"authorization", b"cookie", b"referer", b"origin", b"cache-control", b"if-none-match",
-)  # fmt: skip
-
 # RFC 9110 section 7.6.1 lets a sender nominate fields for removal; these would change what
 # the message is or whom it speaks for, so naming one of them is an attack or a mistake.
 _PROTECTED = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"via", b"x-request-id", b"authorization",
      b"traceparent", b"tracestate", b"b3", b"forwarded", *_FORWARDED}
 )  # fmt: skip
-_LOOKALIKE = _PROTECTED | {b"connection", b"expect", b"upgrade"}
 
 # Of the methods that are registered, those that need no tunnel; CONNECT is not supported yet.
 _METHODS = frozenset(
@@ -103,11 +97,25 @@ SLOW_HEAD = Refusal(408, "SI", "the request head took longer than limits.head_ti
 MAX_VIA_HOPS = 32
 
 
-def kinds(reads: Iterable[bytes], replaces: Iterable[bytes]) -> Mapping[bytes, int]:
-    """What the head reader does with each field: lower-case names and their usual spelling."""
-    table = dict.fromkeys(_ORDINARY, PLAIN) | dict.fromkeys(reads, READ)
-    table |= dict.fromkeys(replaces, TAKE) | _FIXED
-    return table | {name.title(): kind for name, kind in table.items()}
+class Kinds:
+    """What the head reader does with each field, by lower-case name and usual spelling."""
+
+    __slots__ = ("split", "table")
+
+    def __init__(self, reads: Iterable[bytes], replaces: Iterable[bytes]) -> None:
+        table = dict.fromkeys(reads, READ) | dict.fromkeys(replaces, TAKE) | _FIXED
+        self.table = table | {name.title(): kind for name, kind in table.items()}
+        self.split = splitter({*table, *_PROTECTED}, prefixes=[b"x-meshproxy-"])
+
+    def of(self, name: bytes) -> int:
+        """The kind of a field that was found, in whatever spelling."""
+        kind = self.table.get(name)
+        if kind is not None:
+            return kind
+        lower = name.lower()
+        if b"_" in lower:
+            return BAD
+        return self.table.get(lower, DROP if lower.startswith(b"x-meshproxy-") else KEEP)
 
 
 def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
@@ -115,11 +123,12 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
 
     What this takes must still pass `heads.Check`: names and values are not looked at here.
     """
-    lines = head.split(b"\r\n")
-    parts = lines[0].split(b" ")
-    if len(parts) != 3:
+    parts = plan.kinds.split(head[:-4])
+    start, _, before = parts[0].partition(b"\r\n")
+    words = start.split(b" ")
+    if len(words) != 3:
         return BAD_SYNTAX
-    exchange.method, target, version = parts
+    exchange.method, target, version = words
     if version != b"HTTP/1.1":
         if version != b"HTTP/1.0":
             return BAD_VERSION if version[:5] == b"HTTP/" else BAD_SYNTAX
@@ -130,13 +139,20 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
     limits = plan.limits
     if len(target) > limits.uri_bytes:
         return LONG_TARGET
-    if len(lines) - 3 > limits.headers:
+    if head.count(b"\r\n") - 2 > limits.headers:
         return MANY_FIELDS
     if len(head) > limits.header_bytes:
         return LONG_HEAD
-    refusal = _read_fields(exchange, lines[1:-2], plan)
-    if refusal is not None:
-        return refusal
+    if before:
+        exchange.lines.append(before)
+    if len(parts) > 1:
+        refusal = _read_fields(exchange, parts, plan)
+        if refusal is not None:
+            return refusal
+    elif exchange.minor:
+        return NO_HOST
+    else:
+        _read_sender(exchange, None, None)
     known = _targets.get(target)
     if known is not None:
         exchange.target, exchange.path = known
@@ -144,37 +160,37 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
     return _read_target(exchange, target)
 
 
-def _read_fields(exchange: Exchange, fields: Sequence[bytes], plan: Plan) -> Refusal | None:
-    table = plan.kinds
+def _read_fields(exchange: Exchange, parts: list[bytes], plan: Plan) -> Refusal | None:
+    """The fields that matter, and between them what passes as it is."""
+    kinds = plan.kinds
+    table = kinds.table
     lines = exchange.lines
     host: bytes | None = None
     framing = UNFRAMED
     origin: dict[bytes, bytes] | None = None
     upgrade = False
-    for line in fields:
-        colon = line.find(b":")
-        kind = table.get(line[:colon])
+    pieces = iter(parts)
+    next(pieces)
+    for name, given, between in zip(pieces, pieces, pieces, strict=True):
+        kind = table.get(name)
         if kind is None:
-            kind = _slow_kind(line[:colon], table)
-        if kind == PLAIN:
-            lines.append(line)
-            continue
-        name, value = line[:colon], line[colon + 1 :].strip(b" \t")
+            kind = kinds.of(name)
+        value = given.strip(b" \t")
         if kind == HOST:
             if host is not None:
                 return NO_HOST
             host = value
-            lines.append(line)
+            lines.append(b"%b: %b" % (name, value))
         elif kind >= READ:
             _take(exchange.taken, name, value)
             if kind == READ:
-                lines.append(line)
+                lines.append(b"%b: %b" % (name, value))
         elif kind == CONNECTION:
             refusal, nominated = _read_connection(exchange, value, table)
             if refusal is not None:
                 return refusal
             if nominated:
-                return _without(nominated, exchange, fields, plan)
+                return _without(nominated, exchange, parts, plan)
         elif kind in (LENGTH, ENCODING):
             refusal = _read_framing(exchange, kind, name, value, framing)
             if refusal is not None:
@@ -185,19 +201,20 @@ def _read_fields(exchange: Exchange, fields: Sequence[bytes], plan: Plan) -> Ref
             if exchange.minor:
                 if value.lower() != b"100-continue":
                     return BAD_EXPECT
-                exchange.expects = True
-                lines.append(line)
+                lines.append(b"%b: %b" % (name, value))
         elif kind == UPGRADE:
             upgrade = True
         elif kind == ORIGIN:
             origin = {} if origin is None else origin
             _take(origin, name, value)
-        elif kind == VIA:
-            if value.count(b",") >= MAX_VIA_HOPS:
-                return LOOP
-            lines.append(line)
         elif kind == BAD:
-            return BAD_SYNTAX if colon < 1 else BAD_NAME
+            return BAD_NAME
+        elif kind in (KEEP, VIA):
+            if kind == VIA and value.count(b",") >= MAX_VIA_HOPS:
+                return LOOP
+            lines.append(b"%b: %b" % (name, value))
+        if between:
+            lines.append(between[2:])
     if upgrade and exchange.length:
         # RFC 9931: bytes after such a head could be read as body or as the new protocol.
         return BAD_UPGRADE
@@ -257,17 +274,6 @@ def _read_sender(
     return None
 
 
-def _slow_kind(name: bytes, table: Mapping[bytes, int]) -> int:
-    """The kind of a field in an unusual spelling, or of one that nobody registered."""
-    lower = name.lower()
-    kind = table.get(lower)
-    if kind is not None:
-        return kind
-    if not lower or (b"_" in lower and lower.replace(b"_", b"-") in _LOOKALIKE):
-        return BAD
-    return DROP if lower.startswith(b"x-meshproxy-") else PLAIN
-
-
 def _read_connection(
     exchange: Exchange, value: bytes, table: Mapping[bytes, int]
 ) -> tuple[Refusal | None, frozenset[bytes]]:
@@ -289,22 +295,26 @@ def _read_connection(
 
 
 def _without(
-    nominated: frozenset[bytes], exchange: Exchange, fields: Sequence[bytes], plan: Plan
+    nominated: frozenset[bytes], exchange: Exchange, parts: list[bytes], plan: Plan
 ) -> Refusal | None:
     """Read the head again without the fields that Connection nominated."""
-    rest = []
-    for line in fields:
-        name, _, value = line.partition(b":")
-        lower = name.lower()
-        if lower == b"connection":
-            kept = [t for t in value.split(b",") if t.strip().lower() not in nominated]
-            rest.append(b"connection:" + b",".join(kept))
-        elif lower not in nominated:
-            rest.append(line)
+    pieces = iter(parts)
+    block = [next(pieces)]
+    for name, value, between in zip(pieces, pieces, pieces, strict=True):
+        kept = value
+        if name.lower() == b"connection":
+            kept = b",".join(t for t in value.split(b",") if t.strip().lower() not in nominated)
+        block.append(b"\r\n%b: %b%b" % (name, kept, between))
+    start, *fields = b"".join(block).split(b"\r\n")
+    rest = [one for one in fields if one.partition(b":")[0].lower() not in nominated]
     exchange.lines.clear()
     exchange.taken.clear()
     exchange.length = 0
-    return _read_fields(exchange, rest, plan)
+    again = plan.kinds.split(b"\r\n".join([start, *rest]))
+    _, _, before = again[0].partition(b"\r\n")
+    if before:
+        exchange.lines.append(before)
+    return _read_fields(exchange, again, plan)
 
 
 def _read_host(value: bytes) -> bytes | None:
@@ -375,7 +385,7 @@ def _read_absolute(exchange: Exchange, target: bytes) -> bytes | None:
 
 
 def _replace_host(lines: list[bytes], authority: bytes) -> None:
-    """In the Host field, and in the block that ends the head."""
+    """In the Host field, which is a line of its own, and in the block that ends the head."""
     for index, line in enumerate(lines):
         name, _, _ = line.partition(b":")
         if name.lower() == b"host":

@@ -19,6 +19,7 @@ from meshproxy.core.route import (
     Cluster,
     ClusterSeries,
     Endpoint,
+    FieldKinds,
     Limits,
     Plan,
     Route,
@@ -48,7 +49,7 @@ class Tools:
 
     series: Callable[[str, str, str], RouteSeries]
     cluster_series: Callable[[str], ClusterSeries]
-    kinds: Callable[[Iterable[bytes], Iterable[bytes]], Mapping[bytes, int]]
+    kinds: Callable[[Iterable[bytes], Iterable[bytes]], FieldKinds]
     record: Callable[[Exchange, float], None]
     random: Random
     tell: Callable[..., None]

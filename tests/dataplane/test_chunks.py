@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def decode(data: bytes, cuts: list[int] | None = None) -> tuple[bytes, bytes] | 
     dechunker = Dechunker()
     body, rest = b"", b""
     edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts or []}), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if dechunker.done:
             rest += data[start:end]
             continue
