@@ -17,6 +17,7 @@ from meshproxy.core.verdict import Failure
 from meshproxy.dataplane import heads, requests
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
+from meshproxy.dataplane.listener import own_block
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.policies.contract import fields_read, gather
@@ -121,6 +122,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.successes = 0
         self.results: list[str] = []
         self.done: list[Exchange] = []
 
@@ -168,9 +170,7 @@ class FakeListener:
         self.clock = clock
         self.check = heads.request_check()
         self.draining = False
-        self.peer = Peer(
-            "127.0.0.1", True, b"x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n"
-        )
+        self.peer = Peer("127.0.0.1", True, own_block("127.0.0.1"))
 
     def welcome(self, client: Downstream, address: str) -> Peer:
         return self.peer

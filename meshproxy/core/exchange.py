@@ -6,7 +6,7 @@ force when it began, so a reload never changes the rules in the middle of a requ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ class Peer:
     """Who sits at the other end of a downstream connection; made once per connection.
 
     `trusted` peers may speak for others (`x-forwarded-*`, control headers). `forwarded` is
-    the ready-made block of `x-forwarded-for` and `-proto` lines for a request of its own.
+    the ready-made block of `x-forwarded-*` fields for a request of its own, up to the host.
     """
 
     address: str
@@ -36,11 +36,11 @@ class Exchange:
 
     __slots__ = (
         "added", "answer_lines", "answered", "attempts", "base", "began", "body", "bytes_in",
-        "bytes_out", "client", "complete", "concluded", "deadline", "deferred", "endpoint",
+        "bytes_out", "client", "complete", "concluded", "deadline", "deferred", "due", "endpoint",
         "failure", "first_byte", "flags", "held", "host", "idle_due", "keep_alive",
         "length", "lines", "method", "minor", "path", "peer", "plan", "progress", "refusal",
         "replayable", "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
-        "status", "taken", "target", "timer", "trace", "tried", "try_due", "upstream", "waiting",
+        "status", "taken", "target", "trace", "tried", "try_due", "upstream", "waiting",
         "wake",
     )  # fmt: skip
 
@@ -71,16 +71,16 @@ class Exchange:
         self.attempts = 0
         self.replayed = False
         self.endpoint: Endpoint | None = None
-        self.tried: list[Endpoint] = []
+        self.tried: Sequence[Endpoint] = ()
         self.upstream: Any = None
         self.waiting = False
         self.wake: Callable[[float], None] | None = None
         self.deferred: list[Callable[[float], None]] = []
         # Its clocks: absolute, 0.0 when not running.
         self.deadline = 0.0
+        self.due = 0.0
         self.try_due = 0.0
         self.idle_due = 0.0
-        self.timer: Any = None
         self.progress = -1
         # The outcome: of the latest attempt, then of the whole.
         self.sent_at = 0.0

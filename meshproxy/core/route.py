@@ -72,7 +72,12 @@ class RouteSeries(Protocol):
 
 
 class ClusterSeries(Protocol):
-    """Counts attempts by result: `success`, a failure's condition, or a failing status."""
+    """Counts attempts by result: `success`, a failure's condition, or a failing status.
+
+    `successes` are those that were answered below 400, added without a call.
+    """
+
+    successes: int
 
     def attempted(self, result: str) -> None: ...
 

@@ -131,27 +131,34 @@ def _read_fields(exchange: Exchange, answer: Answer, parts: list[bytes]) -> bool
         kind = _KINDS.get(name)
         if kind is None:
             kind = _KINDS.get(name.lower(), KEEP)
-        value = given.strip(b" \t")
         if kind == LENGTH:
+            value = given.strip(b" \t")
             if framing or not value.isdigit() or len(value) > 19:
                 return False
             framing = LENGTH
             answer.length = int(value)
+            if value[:1] == b"0":
+                value = b"%d" % answer.length
             if answer.status != 204:
-                lines.append(b"%b: %d" % (name, answer.length))
+                lines.append(name + b": " + value)
         elif kind == CONNECTION:
-            nominated = _read_connection(answer, value)
+            if given == b"keep-alive":
+                answer.keep_alive = True
+            else:
+                nominated = _read_connection(answer, given)
         elif kind == ENCODING:
+            value = given.strip(b" \t")
             if framing or value.lower() != b"chunked" or head_is_old(parts):
                 return False
             framing = ENCODING
             answer.length = CHUNKED
         elif kind == KEEP_ALIVE:
-            answer.idle_for = _learned(value)
+            answer.idle_for = _learned(given)
         elif kind != DROP:
             if kind == RETRY_AFTER:
+                value = given.strip(b" \t")
                 exchange.retry_after = float(value) if value.isdigit() and len(value) < 7 else -1.0
-            lines.append(b"%b: %b" % (name, value))
+            lines.append(name + b": " + given)
         if between:
             lines.append(between[2:])
     if nominated:
@@ -170,10 +177,7 @@ def _drop(nominated: set[bytes], answer: Answer) -> None:
     answer.lines = [one for one in fields if one.partition(b":")[0].lower() not in nominated]
 
 
-def _read_connection(answer: Answer, value: bytes) -> set[bytes] | None:
-    if value == b"keep-alive":
-        answer.keep_alive = True
-        return None
+def _read_connection(answer: Answer, value: bytes) -> set[bytes]:
     tokens = {token.strip() for token in value.lower().split(b",")}
     if b"close" in tokens:
         answer.keep_alive = False

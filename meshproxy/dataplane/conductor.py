@@ -15,6 +15,7 @@ from meshproxy.core.route import Allowed, Eligible, Endpoint, Route
 from meshproxy.core.verdict import Failure, Hold, Refusal
 from meshproxy.dataplane import answers
 from meshproxy.dataplane.answers import Answer
+from meshproxy.dataplane.deadlines import Deadlines
 
 # RFC 9110 section 9.2.2: a proxy must not repeat any other method by itself.
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -59,11 +60,12 @@ class Pool(Protocol):
 class Conductor:
     """Leads each exchange from its head to its log line."""
 
-    __slots__ = ("_clock", "_later", "pool")
+    __slots__ = ("_clock", "_deadlines", "_later", "pool")
 
     def __init__(self, clock: Callable[[], float], later: Callable[..., Timer], pool: Pool) -> None:
         self._clock = clock
         self._later = later
+        self._deadlines = Deadlines(clock, later, self._due)
         self.pool = pool
 
     # ---- down: from the client to an upstream
@@ -78,9 +80,13 @@ class Conductor:
             return
         exchange.route = route = plan.table.match(exchange)
         route.series.in_flight += 1
-        if route.per_try_timeout:
-            exchange.try_due = now + route.per_try_timeout
-        self._start_clock(exchange, route, now)
+        due = exchange.idle_due = now + (route.idle_timeout or FOREVER)
+        if route.timeout and exchange.complete:
+            exchange.deadline = now + route.timeout
+            if exchange.deadline < due:
+                due = exchange.deadline
+        exchange.due = due
+        self._deadlines.watch(exchange)
         for admit in route.phases.admit:
             verdict = admit(exchange, now)
             if verdict is not None:
@@ -154,15 +160,18 @@ class Conductor:
             exchange.added.clear()
         for depart in phases.depart:
             depart(exchange, now)
-        if route.per_try_timeout and exchange.try_due != now + route.per_try_timeout:
+        if route.per_try_timeout:
             exchange.try_due = now + route.per_try_timeout
-            self._arm(exchange, now)
+            if exchange.try_due < exchange.due:
+                exchange.due = exchange.try_due
+                self._deadlines.watch(exchange)
         upstream = self.pool.take(exchange, endpoint, now)
         if upstream is not None:
-            self.connected(exchange, upstream)
+            exchange.upstream = upstream
+            upstream.send(exchange)
 
     def connected(self, exchange: Exchange, upstream: Upstream) -> None:
-        """A connection is here, at once or as the pool had promised."""
+        """The connection that the pool had promised is here."""
         exchange.upstream = upstream
         upstream.send(exchange)
         if exchange.held:
@@ -183,7 +192,10 @@ class Conductor:
             if exchange.held > exchange.route.replay_bytes and not exchange.complete:
                 exchange.client.hold()
         if exchange.complete:
-            self._start_clock(exchange, exchange.route, now)
+            # The call's time runs from the moment the whole request is here.
+            if exchange.route.timeout:
+                exchange.deadline = now + exchange.route.timeout
+            self._arm(exchange, now)
 
     def _hold_body(self, exchange: Exchange, pieces: list[bytes]) -> None:
         exchange.held += sum(map(len, pieces))
@@ -205,15 +217,17 @@ class Conductor:
         exchange.status = answer.status
         for settle in phases.settle:
             settle(exchange, now)
-        cluster = route.cluster
-        if cluster is not None:
+        series = route.cluster.series  # type: ignore[union-attr]  # who answered has a cluster
+        if answer.status < 400:
+            series.successes += 1
+        else:
             failed = route.classifier.failed(exchange)
-            cluster.series.attempted(str(answer.status) if failed else "success")
-        delay = self._retry_delay(exchange, now)
-        if delay is not None:
-            exchange.upstream.discard(now)
-            self._again(exchange, delay, now)
-            return None
+            series.attempted(str(answer.status) if failed else "success")
+            delay = self._retry_delay(exchange, now)
+            if delay is not None:
+                exchange.upstream.discard(now)
+                self._again(exchange, delay, now)
+                return None
         exchange.answered = True
         exchange.first_byte = now
         exchange.try_due = 0.0
@@ -273,7 +287,7 @@ class Conductor:
 
     def _again(self, exchange: Exchange, delay: float, now: float) -> None:
         if exchange.endpoint is not None:
-            exchange.tried.append(exchange.endpoint)
+            exchange.tried = (*exchange.tried, exchange.endpoint)
         exchange.upstream = None
         self._leave(exchange)
         exchange.try_due = 0.0
@@ -342,9 +356,7 @@ class Conductor:
         if exchange.concluded:
             return
         exchange.concluded = True
-        if exchange.timer is not None:
-            exchange.timer.cancel()
-            exchange.timer = None
+        self._deadlines.forget(exchange)
         if exchange.endpoint is not None:
             exchange.endpoint.load -= 1
         for release in exchange.deferred:
@@ -361,39 +373,28 @@ class Conductor:
             endpoint.load -= 1
             exchange.endpoint = None
 
-    # ---- time: one timer per exchange, moved on when it fires
-
-    def _start_clock(self, exchange: Exchange, route: Route, now: float) -> None:
-        """The call's time runs from the moment the whole request is here."""
-        if exchange.complete and route.timeout:
-            exchange.deadline = now + route.timeout
-        self._arm(exchange, now)
+    # ---- time
 
     def _arm(self, exchange: Exchange, now: float) -> None:
+        """Set when to look again: at the end of the call, of the try, or of a silence."""
         due = exchange.idle_due = now + (exchange.route.idle_timeout or FOREVER)
         if exchange.deadline and exchange.deadline < due:
             due = exchange.deadline
         if exchange.try_due and exchange.try_due < due:
             due = exchange.try_due
-        if exchange.timer is not None:
-            exchange.timer.cancel()
+        exchange.due = due
         exchange.progress = exchange.bytes_in + exchange.bytes_out
-        exchange.timer = self._later(max(due - now, 0.0), self._tick, exchange)
+        self._deadlines.watch(exchange)
 
-    def _tick(self, exchange: Exchange) -> None:
-        now = self._clock()
-        exchange.timer = None
-        soon = now + 0.001  # the loop's clock counts in milliseconds
-        if exchange.deadline and soon >= exchange.deadline:
+    def _due(self, exchange: Exchange, now: float) -> None:
+        if exchange.deadline and now >= exchange.deadline:
             self._out_of_time(exchange, Failure.TIMEOUT, now)
-        elif exchange.try_due and soon >= exchange.try_due:
+        elif exchange.try_due and now >= exchange.try_due:
             exchange.try_due = 0.0
             self._arm(exchange, now)
             if exchange.upstream is not None or exchange.waiting:
                 self._give_up(exchange, Failure.TRY_TIMEOUT, now)
-        elif (
-            soon < exchange.idle_due or exchange.progress != exchange.bytes_in + exchange.bytes_out
-        ):
+        elif now < exchange.idle_due or exchange.progress != exchange.bytes_in + exchange.bytes_out:
             self._arm(exchange, now)
         else:
             stalled = not exchange.complete and not exchange.answered

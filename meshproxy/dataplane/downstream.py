@@ -153,7 +153,10 @@ class Downstream(asyncio.Protocol):
                 head = data if at == 0 and end == size else data[at:end]
             if not listener.check.passes(head):
                 refusal = requests.BAD_SYNTAX
-        self._use(end)
+        if end < size:
+            self._at = end
+        else:
+            self._backlog, self._at = b"", 0
         if refusal is None and not exchange.complete:
             refusal = self._begin_body(exchange)
         if refusal is not None:
@@ -162,14 +165,6 @@ class Downstream(asyncio.Protocol):
             self._deafen()
         listener.conductor.begin(exchange, self._now)
         return True
-
-    def _use(self, end: int) -> None:
-        """The backlog has been used up to `end`."""
-        if end < len(self._backlog):
-            self._at = end
-        else:
-            self._backlog = b""
-            self._at = 0
 
     def _wait_for_head(self) -> bool:
         """Go on waiting, unless what has come is too much or cannot become a head."""
@@ -211,7 +206,7 @@ class Downstream(asyncio.Protocol):
         else:
             self._left = exchange.length
         rest = self._backlog[self._at :]
-        self._use(len(self._backlog))
+        self._backlog, self._at = b"", 0
         if rest:
             pieces = self._body_of(exchange, rest)
             if pieces is None:

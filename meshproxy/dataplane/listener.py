@@ -58,8 +58,7 @@ class Listener:
             client.reply(FULL)
             client.turn_away()
         trusted = self.plan.trusts(address)
-        forwarded = f"x-forwarded-for: {address}\r\nx-forwarded-proto: http\r\n"
-        return Peer(address, trusted, forwarded.encode())
+        return Peer(address, trusted, own_block(address))
 
     def farewell(self, client: Downstream) -> None:
         self.clients.discard(client)
@@ -79,6 +78,12 @@ class Listener:
         """Stop accepting."""
         if self._server is not None:
             self._server.close()
+
+
+def own_block(address: str) -> bytes:
+    """The x-forwarded fields of a client that speaks for itself; the host follows."""
+    lines = (f"x-forwarded-for: {address}", "x-forwarded-proto: http", "x-forwarded-host: ")
+    return "\r\n".join(lines).encode()
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -40,7 +40,7 @@ class Pool:
             idle = endpoint.idle
             while idle:
                 upstream: Upstream = idle.pop()
-                if upstream.is_usable(now):
+                if now - upstream.idle_since < endpoint.idle_for and not upstream.is_closing():
                     return upstream
                 upstream.close()
         exchange.waiting = True

@@ -95,6 +95,7 @@ LOOP = Refusal(508, "IH", "the request has passed through too many proxies", clo
 SLOW_HEAD = Refusal(408, "SI", "the request head took longer than limits.head_timeout", close=True)
 
 MAX_VIA_HOPS = 32
+VIA_LINE = b"\r\nvia: 1.1 meshproxy"
 
 
 class Kinds:
@@ -152,7 +153,7 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
     elif exchange.minor:
         return NO_HOST
     else:
-        _read_sender(exchange, None, None)
+        exchange.lines.append(exchange.peer.forwarded + VIA_LINE)
     known = _targets.get(target)
     if known is not None:
         exchange.target, exchange.path = known
@@ -167,58 +168,96 @@ def _read_fields(exchange: Exchange, parts: list[bytes], plan: Plan) -> Refusal 
     lines = exchange.lines
     host: bytes | None = None
     framing = UNFRAMED
-    origin: dict[bytes, bytes] | None = None
-    upgrade = False
+    rare: _Rare | None = None
     pieces = iter(parts)
     next(pieces)
     for name, given, between in zip(pieces, pieces, pieces, strict=True):
         kind = table.get(name)
         if kind is None:
             kind = kinds.of(name)
-        value = given.strip(b" \t")
         if kind == HOST:
             if host is not None:
                 return NO_HOST
-            host = value
-            lines.append(b"%b: %b" % (name, value))
+            host = given.strip(b" \t")
+            lines.append(name + b": " + host)
         elif kind >= READ:
-            _take(exchange.taken, name, value)
+            _take(exchange.taken, name, given.strip(b" \t"))
             if kind == READ:
-                lines.append(b"%b: %b" % (name, value))
+                lines.append(name + b": " + given)
         elif kind == CONNECTION:
-            refusal, nominated = _read_connection(exchange, value, table)
-            if refusal is not None:
-                return refusal
-            if nominated:
-                return _without(nominated, exchange, parts, plan)
+            if given == b"keep-alive":
+                exchange.keep_alive = True
+            else:
+                refusal, nominated = _read_connection(exchange, given, table)
+                if refusal is not None:
+                    return refusal
+                if nominated:
+                    return _without(nominated, exchange, parts, plan)
         elif kind in (LENGTH, ENCODING):
-            refusal = _read_framing(exchange, kind, name, value, framing)
+            refusal = _read_framing(exchange, kind, name, given.strip(b" \t"), framing)
             if refusal is not None:
                 return refusal
             framing |= kind
-        elif kind == EXPECT:
-            # RFC 9110 section 10.1.1: an HTTP/1.0 client cannot expect anything.
-            if exchange.minor:
-                if value.lower() != b"100-continue":
-                    return BAD_EXPECT
-                lines.append(b"%b: %b" % (name, value))
-        elif kind == UPGRADE:
-            upgrade = True
-        elif kind == ORIGIN:
-            origin = {} if origin is None else origin
-            _take(origin, name, value)
-        elif kind == BAD:
-            return BAD_NAME
-        elif kind in (KEEP, VIA):
-            if kind == VIA and value.count(b",") >= MAX_VIA_HOPS:
-                return LOOP
-            lines.append(b"%b: %b" % (name, value))
+        elif kind != DROP:
+            rare = rare or _Rare()
+            refusal = rare.read(exchange, kind, name, given.strip(b" \t"))
+            if refusal is not None:
+                return refusal
         if between:
             lines.append(between[2:])
-    if upgrade and exchange.length:
-        # RFC 9931: bytes after such a head could be read as body or as the new protocol.
-        return BAD_UPGRADE
-    return _read_sender(exchange, host, origin)
+    if host is None:
+        if exchange.minor:
+            return NO_HOST
+        host = b""
+    else:
+        known = _hosts.get(host) or _read_host(host)
+        if known is None:
+            return BAD_HOST
+        exchange.host = known
+    if rare is not None:
+        return rare.end(exchange, host)
+    lines.append(exchange.peer.forwarded + host + VIA_LINE)
+    return None
+
+
+class _Rare:
+    """What few requests have: an upgrade, an expectation, a way they came."""
+
+    __slots__ = ("_origin", "_upgrade")
+
+    def __init__(self) -> None:
+        self._origin: dict[bytes, bytes] = {}
+        self._upgrade = False
+
+    def read(self, exchange: Exchange, kind: int, name: bytes, value: bytes) -> Refusal | None:
+        if kind == UPGRADE:
+            self._upgrade = True
+            return None
+        if kind == ORIGIN:
+            _take(self._origin, name, value)
+            return None
+        if kind == BAD:
+            return BAD_NAME
+        if kind == VIA and value.count(b",") >= MAX_VIA_HOPS:
+            return LOOP
+        if kind == EXPECT:
+            # RFC 9110 section 10.1.1: an HTTP/1.0 client cannot expect anything.
+            if not exchange.minor:
+                return None
+            if value.lower() != b"100-continue":
+                return BAD_EXPECT
+        exchange.lines.append(name + b": " + value)
+        return None
+
+    def end(self, exchange: Exchange, host: bytes) -> Refusal | None:
+        if self._upgrade and exchange.length:
+            # RFC 9931: bytes after such a head could be read as body or as the new protocol.
+            return BAD_UPGRADE
+        if self._origin and exchange.peer.trusted:
+            _extend_origin(exchange, self._origin, host)
+        else:
+            exchange.lines.append(exchange.peer.forwarded + host + VIA_LINE)
+        return None
 
 
 def _take(taken: dict[bytes, bytes], name: bytes, value: bytes) -> None:
@@ -249,38 +288,10 @@ def _read_framing(
     return None
 
 
-def _read_sender(
-    exchange: Exchange, host: bytes | None, origin: Mapping[bytes, bytes] | None
-) -> Refusal | None:
-    """Host, and on whose behalf the request came."""
-    if host is None:
-        if exchange.minor:
-            return NO_HOST
-        host = b""
-    else:
-        known = _hosts.get(host)
-        if known is None:
-            known = _read_host(host)
-            if known is None:
-                return BAD_HOST
-        exchange.host = known
-    peer = exchange.peer
-    if origin is not None and peer.trusted:
-        _extend_origin(exchange, origin, host)
-    else:
-        exchange.lines.append(
-            b"%bx-forwarded-host: %b\r\nvia: 1.1 meshproxy" % (peer.forwarded, host)
-        )
-    return None
-
-
 def _read_connection(
     exchange: Exchange, value: bytes, table: Mapping[bytes, int]
 ) -> tuple[Refusal | None, frozenset[bytes]]:
     """Note close and keep-alive; return the fields that the sender nominated for removal."""
-    if value == b"keep-alive":
-        exchange.keep_alive = True
-        return None, frozenset()
     tokens = {token.strip() for token in value.lower().split(b",")}
     if b"close" in tokens:
         exchange.keep_alive = False
@@ -398,18 +409,17 @@ def request_head(exchange: Exchange) -> bytes:
     """The head of this attempt as it goes to the upstream."""
     base = exchange.base
     if not base:
-        base = exchange.base = _request_base(exchange)
+        lines = exchange.lines
+        target = exchange.target
+        if exchange.route.strip:
+            target = target[exchange.route.strip :]
+            if target[:1] != b"/":
+                target = b"/" + target
+        if not exchange.host and exchange.endpoint is not None:
+            # An HTTP/1.0 client need not say a host; we speak HTTP/1.1 from here, and must.
+            lines.insert(0, b"host: " + exchange.endpoint.name.encode())
+        lines.append(b"")
+        base = exchange.base = (
+            exchange.method + b" " + target + b" HTTP/1.1\r\n" + b"\r\n".join(lines)
+        )
     return base + b"".join(exchange.added) + b"\r\n"
-
-
-def _request_base(exchange: Exchange) -> bytes:
-    target = exchange.target
-    strip = exchange.route.strip
-    if strip:
-        target = target[strip:]
-        if target[:1] != b"/":
-            target = b"/" + target
-    if not exchange.host and exchange.endpoint is not None:
-        # An HTTP/1.0 client need not say a host; we speak HTTP/1.1 from here, and must.
-        exchange.lines.insert(0, b"host: " + exchange.endpoint.name.encode())
-    return b"%b %b HTTP/1.1\r\n%b\r\n" % (exchange.method, target, b"\r\n".join(exchange.lines))

@@ -155,21 +155,24 @@ class Upstream(asyncio.Protocol):
             self._broken(exchange)
             return
         self._answer = answer
-        if length == CHUNKED:
-            self._dechunker = Dechunker()
+        pieces: list[bytes] | None
+        if length == size:
+            self._done = True
+            pieces = [data[len(head) :]] if length else []
         else:
+            if length == CHUNKED:
+                self._dechunker = Dechunker()
             self._left = length
             self._done = length == 0
-        pieces = self._body_of(answer, data[len(head) :]) if size else []
-        if pieces is None:
-            self._broken(exchange)
-            return
+            pieces = self._body_of(answer, data[len(head) :]) if size else []
+            if pieces is None:
+                self._broken(exchange)
+                return
         now = self._clock()
         verdict = self._conductor.answered(exchange, answer, now)
-        if verdict is None:
-            return
-        out, self._chunked = verdict
-        self._send_on(exchange, [out], pieces, now)
+        if verdict is not None:
+            out, self._chunked = verdict
+            self._send_on(exchange, [out], pieces, now)
 
     def _body_received(self, exchange: Exchange, answer: Answer, data: bytes) -> None:
         pieces = self._body_of(answer, data)
@@ -294,10 +297,6 @@ class Upstream(asyncio.Protocol):
     def resume(self) -> None:
         self._held = False
         flow.release(self._transport)
-
-    def is_usable(self, now: float) -> bool:
-        """Whether an idle connection may carry one more exchange."""
-        return now - self.idle_since < self.endpoint.idle_for and not self._transport.is_closing()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

@@ -174,7 +174,7 @@ class CircuitBreaker:
 
     def settle(self, exchange: Exchange, now: float) -> None:
         each = self._breakers[exchange.endpoint]  # type: ignore[index]  # picked by now
-        if self._failed(exchange):
+        if (exchange.failure is not None or exchange.status >= 400) and self._failed(exchange):
             self._lost(each, exchange, now)
         elif exchange.failure is not None:
             # Not the upstream's fault, or not one that this route counts.

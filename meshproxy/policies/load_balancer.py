@@ -142,6 +142,9 @@ class PeakEwma:
         endpoint = exchange.endpoint
         if endpoint is None:
             return
+        if exchange.failure is None and exchange.status < 400:
+            balance.observe(endpoint, now - exchange.sent_at, now)
+            return
         # A 429 is no failure, but says plainly that the next request should go elsewhere.
         if exchange.status == 429 or self._failed(exchange):
             balance.observe(endpoint, balance.penalty(exchange.retry_after), now)

@@ -152,7 +152,8 @@ class RetrySpec(Spec):
         description="What is worth another try: conditions, 5xx, gateway-error, or statuses.",
     )
     per_try_timeout: Timeout = Field(
-        default=0.0, description="The longest one try may take; off: as long as the whole call."
+        default=0.0,
+        description="The longest one try may take before another follows; off: the whole call.",
     )
     backoff: BackoffSpec = Field(default=BackoffSpec())
     budget: BudgetSpec = Field(default=BudgetSpec())
@@ -213,7 +214,9 @@ class Retries:
         self, spec: RetrySpec, allowance: Allowance, account: Account, scope: Scope
     ) -> None:
         self._attempts = spec.attempts
-        self._wanted = Conditions.of(spec.when).hold
+        # Whoever bounds a try means it to be followed by another.
+        when = (*spec.when, "timeout") if spec.per_try_timeout else spec.when
+        self._wanted = Conditions.of(when).hold
         self._backoff = spec.backoff.compiled()
         self._allowance = allowance
         self._account = account

@@ -32,6 +32,7 @@ RESULTS = 50
 """Most results of attempts per cluster."""
 
 OTHER = "__other__"
+SUCCESS = "success"
 _METHODS = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
 )
@@ -85,10 +86,16 @@ class RouteSeries:
             self._count_rare(key)
         began = exchange.began
         took = now - began
-        self.durations[bisect_left(BOUNDS, took)] += 1
+        slot = bisect_left(BOUNDS, took)
+        self.durations[slot] += 1
         self.duration_sum += took
-        if exchange.first_byte:
-            took = exchange.first_byte - began
+        first = exchange.first_byte
+        if first == now:
+            # Head and body came in one read, as most answers do.
+            self.first_bytes[slot] += 1
+            self.first_byte_sum += took
+        elif first:
+            took = first - began
             self.first_bytes[bisect_left(BOUNDS, took)] += 1
             self.first_byte_sum += took
 
@@ -109,12 +116,19 @@ class RouteSeries:
 class ClusterSeries:
     """Attempts at one upstream by result."""
 
-    __slots__ = ("_room", "labels", "results")
+    __slots__ = ("_room", "labels", "results", "successes")
 
     def __init__(self, labels: str, room: Room) -> None:
         self.labels = labels
+        self.successes = 0
         self.results: dict[str, int] = {}
         self._room = room
+
+    def counts(self) -> dict[str, int]:
+        """Attempts by result, those added without a call among the successes."""
+        if not self.successes:
+            return self.results
+        return {**self.results, SUCCESS: self.results.get(SUCCESS, 0) + self.successes}
 
     def attempted(self, result: str) -> None:
         """Count the end of one attempt."""
@@ -181,7 +195,7 @@ class Telemetry:
         self._write_rows(page)
         page.family(families.ATTEMPTS)
         for cluster in self._clusters.values():
-            for result, count in cluster.results.items():
+            for result, count in cluster.counts().items():
                 page.line(families.ATTEMPTS, cluster.labels, (("result", result),), count)
         page.samples([*samples, *self._carried_over(), *self._own()])
         return page.text()

@@ -64,8 +64,9 @@ def test_a_request_walks_to_the_upstream_and_its_answer_back() -> None:
     )
     assert (notes.settled, notes.released) == ([200], 1)
     assert [e.status for e in stage.logged] == [200]
-    assert stage.time.pending == 0
     assert stage.endpoints[0].load == 0
+    stage.time.pass_by(0.02)
+    assert stage.time.pending == 0
 
 
 def test_one_read_becomes_one_write_on_the_other_side() -> None:
@@ -111,7 +112,7 @@ def test_a_retry_goes_to_another_endpoint_and_hides_the_failure() -> None:
     assert stage.dials[0].endpoint is stage.endpoints[1]
     stage.answer(stage.connect(), OK)
     assert status(client.hears()) == 200
-    assert again.asked == [Failure.CONNECT, 200]
+    assert again.asked == [Failure.CONNECT]
     assert [e.attempts for e in stage.logged] == [2]
 
 

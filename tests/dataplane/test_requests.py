@@ -7,9 +7,10 @@ import pytest
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
 from meshproxy.dataplane import requests
+from meshproxy.dataplane.listener import own_block
 from tests.fakes import Stage
 
-PEER = Peer("10.1.1.1", False, b"x-forwarded-for: 10.1.1.1\r\nx-forwarded-proto: http\r\n")
+PEER = Peer("10.1.1.1", False, own_block("10.1.1.1"))
 TRUSTED = Peer("10.1.1.1", True, PEER.forwarded)
 HOST = (b"Host", b"app")
 

@@ -115,7 +115,7 @@ class Walk:
             wait = next((wait for wait in waits if wait is not None), None)
             if wait is None:
                 return outcome
-            exchange.tried.append(endpoint)
+            exchange.tried = (*exchange.tried, endpoint)
             self.now += wait
 
     def _allowed(self, endpoint: Endpoint) -> bool:

@@ -318,4 +318,4 @@ def test_an_exchange_that_went_well_is_not_touched() -> None:
     walk, _ = walking(200)
     exchange: Exchange = exchange_of()
     assert walk.ask(exchange) == 200
-    assert (exchange.attempts, exchange.flags, exchange.tried) == (1, "", [])
+    assert (exchange.attempts, exchange.flags, exchange.tried) == (1, "", ())

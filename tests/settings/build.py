@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Snapshot
-from meshproxy.dataplane.requests import kinds
+from meshproxy.dataplane.requests import Kinds
 from meshproxy.settings.compile import Tools, compile_snapshot
 from meshproxy.settings.validate import validate
 
@@ -32,7 +32,7 @@ def tools() -> Tools:
     return Tools(
         series=lambda *labels: Series(labels),
         cluster_series=lambda upstream: Series((upstream,)),
-        kinds=kinds,
+        kinds=Kinds,
         record=lambda exchange, now: None,
         random=random.Random(1),
         tell=lambda event, **fields: None,

@@ -1,0 +1,62 @@
+"""The clock of all exchanges in flight: one timer for all of them, while there are any.
+
+A timer of the loop per exchange would cost more than the whole of its rate limits (1.2 us to
+make and cancel one). Looking every few milliseconds whether the soonest is due costs next to
+nothing, and is late by at most one look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from meshproxy.core.exchange import Exchange
+
+LOOK = 0.01
+"""Seconds between two looks: how late a timeout can be."""
+
+
+class Deadlines:
+    """Calls `expired(exchange, now)` for each exchange whose `due` has come."""
+
+    __slots__ = ("_clock", "_expired", "_later", "_running", "_soonest", "_turning")
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        later: Callable[..., Any],
+        expired: Callable[[Exchange, float], None],
+    ) -> None:
+        self._expired = expired
+        self._clock = clock
+        self._later = later
+        self._running: set[Exchange] = set()
+        self._soonest = 0.0
+        self._turning = False
+
+    def watch(self, exchange: Exchange) -> None:
+        """From now on, or with a new `due`."""
+        due = exchange.due
+        if due < self._soonest or not self._running:
+            self._soonest = due
+        self._running.add(exchange)
+        if not self._turning:
+            self._turning = True
+            self._later(LOOK, self._look)
+
+    def forget(self, exchange: Exchange) -> None:
+        """It has ended."""
+        self._running.discard(exchange)
+
+    def _look(self) -> None:
+        if not self._running:
+            self._turning = False
+            return
+        self._later(LOOK, self._look)
+        now = self._clock()
+        if now < self._soonest:
+            return
+        for exchange in [one for one in self._running if one.due <= now]:
+            if exchange in self._running:  # the one before it may have ended it
+                self._expired(exchange, now)
+        self._soonest = min((one.due for one in self._running), default=0.0)
