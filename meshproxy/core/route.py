@@ -108,8 +108,8 @@ class Phases:
 class Route:
     """One row of the table, compiled. Durations are seconds; 0.0 switches one off.
 
-    `strip` is how many bytes of the target a service's prefix takes. `trail` is the pair of
-    ready-made blocks that end every forwarded head of this direction.
+    `strip` is how many bytes of the target a service's prefix takes. `lone` is the only
+    endpoint of the cluster, where there is nothing to pick.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Route:
     strip: int = 0
     rule: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
+    lone: Endpoint | None = None
 
 
 class RouteTable(Protocol):

@@ -80,12 +80,11 @@ class Conductor:
             return
         exchange.route = route = plan.table.match(exchange)
         route.series.in_flight += 1
-        due = exchange.idle_due = now + (route.idle_timeout or FOREVER)
+        exchange.due = exchange.idle_due = now + (route.idle_timeout or FOREVER)
         if route.timeout and exchange.complete:
-            exchange.deadline = now + route.timeout
-            if exchange.deadline < due:
-                due = exchange.deadline
-        exchange.due = due
+            exchange.deadline = due = now + route.timeout
+            if due < exchange.due:
+                exchange.due = due
         self._deadlines.watch(exchange)
         for admit in route.phases.admit:
             verdict = admit(exchange, now)
@@ -134,30 +133,23 @@ class Conductor:
     def _attempt(self, exchange: Exchange, now: float) -> None:
         route = exchange.route
         phases = route.phases
-        eligible = phases.eligible
-        if not eligible:
-            allowed: Allowed = _anyone
-        elif len(eligible) == 1:
-            ask = eligible[0]
-
-            def allowed(endpoint: Endpoint) -> bool:
-                return ask(endpoint, now)
+        endpoint = route.lone
+        if endpoint is None:
+            endpoint = route.pick(exchange, _allowed(phases.eligible, now), now)
         else:
-            allowed = _all_of(eligible, now)
-        endpoint = route.pick(exchange, allowed, now)
+            for ask in phases.eligible:
+                if not ask(endpoint, now):
+                    endpoint = None
+                    break
         if endpoint is None:
             self._refuse(exchange, _barred(exchange, route, now), now)
             return
         exchange.attempts += 1
         exchange.endpoint = endpoint
         endpoint.load += 1
-        exchange.failure = None
-        exchange.status = 0
-        exchange.retry_after = -1.0
         exchange.sent_at = now
-        exchange.sent_upstream = False
-        if exchange.added:
-            exchange.added.clear()
+        if exchange.attempts > 1 or exchange.replayed:
+            _forget_attempt(exchange)
         for depart in phases.depart:
             depart(exchange, now)
         if route.per_try_timeout:
@@ -419,11 +411,20 @@ class Conductor:
         self._refuse(exchange, Refusal(failure.status, failure.reason, detail, rule), now)
 
 
-def _anyone(endpoint: Endpoint) -> bool:  # noqa: ARG001  # no policy has a say
-    return True
+def _forget_attempt(exchange: Exchange) -> None:
+    """Nothing of the attempt before this one may be taken for its own."""
+    exchange.failure = None
+    exchange.status = 0
+    exchange.retry_after = -1.0
+    exchange.sent_upstream = False
+    exchange.added.clear()
 
 
-def _all_of(eligible: tuple[Eligible, ...], now: float) -> Allowed:
+def _allowed(eligible: tuple[Eligible, ...], now: float) -> Allowed:
+    """Whether every policy that has a say lets an endpoint be tried now."""
+    if len(eligible) == 1:
+        ask = eligible[0]
+        return lambda endpoint: ask(endpoint, now)
     return lambda endpoint: all(ask(endpoint, now) for ask in eligible)
 
 

@@ -36,13 +36,13 @@ class Deadlines:
 
     def watch(self, exchange: Exchange) -> None:
         """From now on, or with a new `due`."""
-        due = exchange.due
-        if due < self._soonest or not self._running:
-            self._soonest = due
-        self._running.add(exchange)
-        if not self._turning:
-            self._turning = True
-            self._later(LOOK, self._look)
+        running = self._running
+        if not running or exchange.due < self._soonest:
+            self._soonest = exchange.due
+            if not self._turning:
+                self._turning = True
+                self._later(LOOK, self._look)
+        running.add(exchange)
 
     def forget(self, exchange: Exchange) -> None:
         """It has ended."""

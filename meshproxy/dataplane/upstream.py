@@ -155,24 +155,33 @@ class Upstream(asyncio.Protocol):
             self._broken(exchange)
             return
         self._answer = answer
-        pieces: list[bytes] | None
         if length == size:
-            self._done = True
-            pieces = [data[len(head) :]] if length else []
-        else:
-            if length == CHUNKED:
-                self._dechunker = Dechunker()
-            self._left = length
-            self._done = length == 0
-            pieces = self._body_of(answer, data[len(head) :]) if size else []
-            if pieces is None:
-                self._broken(exchange)
-                return
+            self._whole(exchange, answer, data[len(head) :])
+            return
+        if length == CHUNKED:
+            self._dechunker = Dechunker()
+        self._left = length
+        self._done = length == 0
+        pieces = self._body_of(answer, data[len(head) :]) if size else []
+        if pieces is None:
+            self._broken(exchange)
+            return
         now = self._clock()
         verdict = self._conductor.answered(exchange, answer, now)
         if verdict is not None:
             out, self._chunked = verdict
             self._send_on(exchange, [out], pieces, now)
+
+    def _whole(self, exchange: Exchange, answer: Answer, body: bytes) -> None:
+        """Head and counted body came in one read, as most answers do."""
+        self._done = True
+        now = self._clock()
+        verdict = self._conductor.answered(exchange, answer, now)
+        if verdict is None:
+            return
+        exchange.bytes_out += len(body)
+        exchange.client.reply(verdict[0] + body)
+        self._end(exchange, now)
 
     def _body_received(self, exchange: Exchange, answer: Answer, data: bytes) -> None:
         pieces = self._body_of(answer, data)
@@ -215,9 +224,12 @@ class Upstream(asyncio.Protocol):
         if out:
             exchange.client.relay(out, size)
         if self._done:
-            exchange.upstream = self._exchange = None
-            self._part(exchange, now)
-            self._conductor.conclude(exchange, now)
+            self._end(exchange, now)
+
+    def _end(self, exchange: Exchange, now: float) -> None:
+        exchange.upstream = self._exchange = None
+        self._part(exchange, now)
+        self._conductor.conclude(exchange, now)
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Back to the pool, if request and answer both ended where they said they would."""

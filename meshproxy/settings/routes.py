@@ -69,6 +69,7 @@ class Routes:
             idle_timeout=place.idle_timeout,
             rule=self._rule(chain.innermost.path),
             about=self._about(chain),
+            lone=cluster.endpoints[0] if len(cluster.endpoints) == 1 else None,
         )
         self._policies[route] = built
         return route
