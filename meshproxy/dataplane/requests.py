@@ -144,9 +144,8 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
         exchange.lines.append(before)
     if len(parts) > 1:
         return _read_fields(exchange, parts, plan)
-    refusal = _read_host_of(exchange, None)
     exchange.lines.append(exchange.peer.forwarded + exchange.host + VIA_LINE)
-    return refusal
+    return _read_host_asked(exchange, None, exchange.host)
 
 
 def _read_start(exchange: Exchange, start: bytes, plan: Plan) -> Refusal | None:
@@ -244,31 +243,31 @@ def _read_fields(exchange: Exchange, parts: list[bytes], plan: Plan) -> Refusal 
                 return refusal
         if between:
             lines.append(between[2:])
-    known = _hosts.get(host) if host and not exchange.host else None
-    if known is not None:
+    asked = host or b""
+    known = _hosts.get(asked)
+    if known is not None and not exchange.host:
         exchange.host = known
     else:
-        refusal = _read_host_of(exchange, host)
+        asked = exchange.host or asked
+        refusal = _read_host_asked(exchange, host, asked)
         if refusal is not None:
             return refusal
-        host = host or exchange.host
     if rare is not None:
-        return rare.end(exchange, host)
-    lines.append(exchange.peer.forwarded + host + VIA_LINE)
+        return rare.end(exchange, asked)
+    lines.append(exchange.peer.forwarded + asked + VIA_LINE)
     return None
 
 
-def _read_host_of(exchange: Exchange, host: bytes | None) -> Refusal | None:
-    """The host that is asked for: that of an absolute target, else of the Host field."""
+def _read_host_asked(exchange: Exchange, host: bytes | None, asked: bytes) -> Refusal | None:
+    """A host not seen before, none at all, or one besides that of an absolute target."""
     if host is None:
         if exchange.minor:
             return NO_HOST
-        if exchange.host:
-            exchange.lines.insert(0, b"host: " + exchange.host)
+        if asked:
+            exchange.lines.insert(0, b"host: " + asked)
     elif _read_host(host) is None:
         return BAD_HOST
-    asked = exchange.host or host or b""
-    exchange.host = _read_host(asked) or asked
+    exchange.host = _read_host(asked) or b""
     return None
 
 

@@ -110,6 +110,17 @@ def test_an_absolute_target_replaces_the_host() -> None:
     assert b"x-forwarded-host: B:80" in head
 
 
+@pytest.mark.parametrize("fields", [[], [(b"X-A", b"1"), (b"Connection", b"close")]])
+def test_an_absolute_target_of_http_1_0_becomes_the_host(fields: list[tuple[bytes, bytes]]) -> None:
+    refusal, exchange = read(*fields, target=b"http://b/x", minor=0)
+    assert (refusal, exchange.host) == (None, b"b")
+    assert forwarded(exchange)[0] == b"host: b"
+
+
+def test_the_host_beside_an_absolute_target_must_be_one_too() -> None:
+    assert read((b"Host", b"a,b"), target=b"http://b/x")[0] is requests.BAD_HOST
+
+
 def test_fields_go_on_in_order_with_their_case_and_duplicates() -> None:
     _, exchange = read(HOST, (b"X-B", b"1"), (b"x-a", b"2"), (b"X-B", b"3"), (b"ETag", b""))
     assert forwarded(exchange) == [
