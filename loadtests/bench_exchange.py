@@ -23,9 +23,9 @@ import uvloop
 
 from loadtests.proxies import SMALL_JSON
 from meshproxy.core.ledger import Ledger
-from meshproxy.dataplane import requests
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
+from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import Listener
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.upstream import Upstream
@@ -141,7 +141,7 @@ def compile_plan(text: str, now: float) -> Any:
     tools = Tools(
         series=telemetry.series,
         cluster_series=telemetry.cluster_series,
-        kinds=requests.Kinds,
+        kinds=Kinds,
         record=access.record,
         random=entropy,
         tell=lambda event, **fields: None,

@@ -16,7 +16,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         watch  reload  changes  view  ports  serving  probes  admin
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  flow
-        requests  answers
+        sides  deadlines  heads  chunks  fields  kinds  requests  refusals  answers
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  access_log  log  lines
     settings/     the file: YAML to a model, the model to a snapshot
@@ -34,21 +34,22 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
 The walk of a request, across the rooms.
 
     listener     accepts, and makes a Downstream
-    downstream   feeds httptools; when a head is complete, `requests` judges and reads it
-                 into an Exchange
+    downstream   waits for a whole head; `requests` reads it into an Exchange or refuses it,
+                 and llhttp (`heads`) judges the same bytes before anything is dialled
     conductor    begin: the table finds the route and pins it on the exchange;
                  every `admit` may refuse or hold it (tracing, rate limits, concurrency)
                  attempt: `pick` chooses among the endpoints that every `eligible` allows;
                  every `depart` readies this try (probe claimed, trace headers written)
     pool         an idle connection, or a dial and a place in the queue
-    upstream     sends the head and streams the body; parses the answer, which `answers`
-                 reads and turns into the client's bytes
+    upstream     sends the head and streams the body; of the answer's bytes `answers` makes
+                 the client's, `chunks` finds where a body ends
     conductor    answered, or failed: every `settle` learns; `retry` may ask for one more
                  try, as long as nothing of the answer has left; every `respond` edits it
                  conclude: exactly once, however it ended: deferred releases, counts, log
 
-Nothing on that way is a coroutine: no task, future or event per request. What waits, waits in
-`call_later`, in a pool's queue, or in a dial, which is one task per connection.
+Nothing on that way is a coroutine: no task, future, event or timer per request. What waits,
+waits in a pool's queue, in a dial (one task per connection), or in `deadlines`, which has one
+timer for all exchanges.
 
 The walk of a reload. `watch` sees a change (or SIGHUP, or POST /reload asks); `reload` has the
 app validate and compile it against the live ledger and bind what is new; one step without an

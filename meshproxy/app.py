@@ -26,10 +26,10 @@ from meshproxy.control.view import Identity, Listening
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
 from meshproxy.core.route import Endpoint, Snapshot
-from meshproxy.dataplane import requests
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
 from meshproxy.dataplane.front import Front, Place
+from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.pool import Pool
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
@@ -95,7 +95,7 @@ class App:
         tools = Tools(
             series=self._telemetry.series,
             cluster_series=self._telemetry.cluster_series,
-            kinds=requests.Kinds,
+            kinds=Kinds,
             record=self._access.record,
             random=self._random,
             tell=self._log.tell,

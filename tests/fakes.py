@@ -14,9 +14,10 @@ from typing import Any
 from meshproxy.core.exchange import Exchange, Peer
 from meshproxy.core.route import Cluster, Endpoint, Limits, Phases, Plan, Route
 from meshproxy.core.verdict import Failure
-from meshproxy.dataplane import heads, requests
+from meshproxy.dataplane import heads
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
+from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import own_block
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.upstream import Upstream
@@ -212,7 +213,7 @@ class Stage:
         )  # fmt: skip
         self.plan = Plan(
             "inbound", "inbound", "127.0.0.1", 1, OneRoute(self.route), unmatched,
-            requests.Kinds(*fields_read(policies)), limits or Limits(), lambda address: True,
+            Kinds(*fields_read(policies)), limits or Limits(), lambda address: True,
             lambda exchange, now: self.logged.append(exchange),
         )  # fmt: skip
         self.listener = FakeListener(self.plan, self.conductor, self.time)

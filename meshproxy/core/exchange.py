@@ -7,7 +7,7 @@ force when it began, so a reload never changes the rules in the middle of a requ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,11 +24,16 @@ class Peer:
 
     `trusted` peers may speak for others (`x-forwarded-*`, control headers). `forwarded` is
     the ready-made block of `x-forwarded-*` fields for a request of its own, up to the host.
+    `key` is the address as bytes.
     """
 
     address: str
     trusted: bool
     forwarded: bytes
+    key: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.address.encode())
 
 
 class Exchange:

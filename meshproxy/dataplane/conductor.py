@@ -8,53 +8,20 @@ and the timer passed in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.route import Allowed, Eligible, Endpoint, Route
+from meshproxy.core.route import Allowed, Eligible, Route
 from meshproxy.core.verdict import Failure, Hold, Refusal
 from meshproxy.dataplane import answers
 from meshproxy.dataplane.answers import Answer
 from meshproxy.dataplane.deadlines import Deadlines
+from meshproxy.dataplane.sides import Pool, Timer, Upstream
 
 # RFC 9110 section 9.2.2: a proxy must not repeat any other method by itself.
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
 FOREVER = 86400.0
 """Seconds until a timer looks again where no timeout is set."""
-
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Client(Protocol):
-    """The downstream side of an exchange."""
-
-    def reply(self, data: bytes) -> None: ...
-    def relay(self, pieces: list[bytes], size: int) -> None: ...
-    def resume(self) -> None: ...
-    def hold(self) -> None: ...
-    def cut(self, exchange: Exchange) -> None: ...
-    def ended(self, exchange: Exchange, now: float) -> None: ...
-
-
-class Upstream(Protocol):
-    """A connection to an endpoint that carries at most one exchange."""
-
-    reused: bool
-
-    def send(self, exchange: Exchange) -> None: ...
-    def stream(self, exchange: Exchange, pieces: list[bytes]) -> None: ...
-    def drop(self) -> None: ...
-    def discard(self, now: float) -> None: ...
-
-
-class Pool(Protocol):
-    """Hands out connections: at once, or later through `Conductor.connected`."""
-
-    def take(self, exchange: Exchange, endpoint: Endpoint, now: float) -> Any: ...
-    def forget(self, exchange: Exchange) -> None: ...
 
 
 class Conductor:
@@ -80,11 +47,14 @@ class Conductor:
             return
         exchange.route = route = plan.table.match(exchange)
         route.series.in_flight += 1
-        exchange.due = exchange.idle_due = now + (route.idle_timeout or FOREVER)
+        due = exchange.idle_due = now + (route.idle_timeout or FOREVER)
         if route.timeout and exchange.complete:
-            exchange.deadline = due = now + route.timeout
-            if due < exchange.due:
-                exchange.due = due
+            exchange.deadline = now + route.timeout
+            if exchange.deadline < due:
+                due = exchange.deadline
+        if route.per_try_timeout and now + route.per_try_timeout < due:
+            due = now + route.per_try_timeout
+        exchange.due = due
         self._deadlines.watch(exchange)
         for admit in route.phases.admit:
             verdict = admit(exchange, now)
@@ -153,9 +123,9 @@ class Conductor:
         for depart in phases.depart:
             depart(exchange, now)
         if route.per_try_timeout:
-            exchange.try_due = now + route.per_try_timeout
-            if exchange.try_due < exchange.due:
-                exchange.due = exchange.try_due
+            exchange.try_due = due = now + route.per_try_timeout
+            if due < exchange.due:
+                exchange.due = due
                 self._deadlines.watch(exchange)
         upstream = self.pool.take(exchange, endpoint, now)
         if upstream is not None:

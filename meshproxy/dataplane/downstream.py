@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
-from meshproxy.dataplane import flow, heads, requests
+from meshproxy.dataplane import flow, heads, refusals, requests
 from meshproxy.dataplane.chunks import Dechunker
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Downstream(asyncio.Protocol):
                 end += length
                 head = data if at == 0 and end == size else data[at:end]
             if not listener.check.passes(head):
-                refusal = requests.BAD_SYNTAX
+                refusal = refusals.BAD_SYNTAX
         if end < size:
             self._at = end
         else:
@@ -174,11 +174,11 @@ class Downstream(asyncio.Protocol):
         limits = self._listener.plan.limits
         refusal: Refusal | None = None
         if len(part) > limits.header_bytes:
-            refusal = requests.LONG_HEAD if b"\r\n" in part else requests.LONG_TARGET
+            refusal = refusals.LONG_HEAD if b"\r\n" in part else refusals.LONG_TARGET
         elif part.count(b"\r\n") > limits.headers + 1:
-            refusal = requests.MANY_FIELDS
+            refusal = refusals.MANY_FIELDS
         elif part and not (part[:1].isalpha() and heads.may_go_on(part)):
-            refusal = requests.BAD_SYNTAX
+            refusal = refusals.BAD_SYNTAX
         if refusal is not None:
             self._refuse(refusal)
         return False
@@ -210,7 +210,7 @@ class Downstream(asyncio.Protocol):
         if rest:
             pieces = self._body_of(exchange, rest)
             if pieces is None:
-                return requests.BAD_SYNTAX
+                return refusals.BAD_SYNTAX
             exchange.body = pieces
             exchange.held = exchange.bytes_in
         return None
@@ -219,7 +219,7 @@ class Downstream(asyncio.Protocol):
         pieces = self._body_of(exchange, data)
         if pieces is None:
             self._deafen()
-            self._listener.conductor.unreadable(exchange, requests.BAD_SYNTAX, self._now)
+            self._listener.conductor.unreadable(exchange, refusals.BAD_SYNTAX, self._now)
         elif not exchange.concluded:
             if self._backlog:
                 self.hold()
@@ -315,7 +315,7 @@ class Downstream(asyncio.Protocol):
             if self.busy_since:
                 if now - self.busy_since >= limits.head_timeout:
                     self._now = now
-                    self._refuse(requests.SLOW_HEAD)
+                    self._refuse(refusals.SLOW_HEAD)
             elif now - self.idle_since >= limits.keep_alive:
                 self._transport.close()
 

@@ -8,46 +8,28 @@ one stands in `kinds`, compiled from what the policies declare.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from meshproxy.core.exchange import CHUNKED, Exchange
 from meshproxy.core.route import Plan
 from meshproxy.core.verdict import Refusal
-from meshproxy.dataplane.fields import splitter
-from meshproxy.logic.path import canonical
-
-# Kinds of fields; LENGTH and ENCODING are single bits, so that framings seen can be added.
-(KEEP, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, BAD, READ, TAKE) = (
-    range(13)
+from meshproxy.dataplane import refusals
+from meshproxy.dataplane.kinds import (
+    BAD,
+    CONNECTION,
+    DROP,
+    ENCODING,
+    EXPECT,
+    HOST,
+    LENGTH,
+    ORIGIN,
+    PROTECTED,
+    READ,
+    UNFRAMED,
+    UPGRADE,
+    VIA,
 )
-UNFRAMED = 0
-
-_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-
-_FIXED: dict[bytes, int] = {
-    b"host": HOST,
-    b"content-length": LENGTH,
-    b"transfer-encoding": ENCODING,
-    b"connection": CONNECTION,
-    b"expect": EXPECT,
-    b"upgrade": UPGRADE,
-    b"via": VIA,
-    # RFC 9110 section 7.6.1: these end at this hop. Trailers are dropped, so is their notice.
-    b"keep-alive": DROP,
-    b"proxy-connection": DROP,
-    b"proxy-authorization": DROP,
-    b"te": DROP,
-    b"trailer": DROP,
-    b"http2-settings": DROP,
-    **dict.fromkeys(_FORWARDED, ORIGIN),
-}
-
-# RFC 9110 section 7.6.1 lets a sender nominate fields for removal; these would change what
-# the message is or whom it speaks for, so naming one of them is an attack or a mistake.
-_PROTECTED = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"via", b"x-request-id", b"authorization",
-     b"traceparent", b"tracestate", b"b3", b"forwarded", *_FORWARDED}
-)  # fmt: skip
+from meshproxy.logic.path import canonical
 
 # Of the methods that are registered, those that need no tunnel; CONNECT is not supported yet.
 _METHODS = frozenset(
@@ -69,54 +51,8 @@ _hosts: dict[bytes, bytes] = {}
 _starts: dict[bytes, tuple[bytes, bytes, bytes, int]] = {}
 
 
-def _bad(detail: str, status: int = 400) -> Refusal:
-    return Refusal(status, "IH", detail, close=True)
-
-
-NO_HOST = _bad("an HTTP/1.1 request needs exactly one Host field (RFC 9112 section 3.2)")
-BAD_HOST = _bad("the Host field is not a host with an optional port (RFC 9112 section 3.2)")
-BAD_TARGET = _bad("the request target is not valid (RFC 9112 section 3.2)")
-BAD_PATH = _bad("the path holds an escape or dot segment that has no single meaning")
-BAD_LENGTH = _bad("Content-Length must be one plain number (RFC 9112 section 6.3)")
-BOTH_FRAMINGS = _bad("Content-Length and Transfer-Encoding together (RFC 9112 section 6.1)")
-OLD_CHUNKED = _bad("Transfer-Encoding in an HTTP/1.0 request (RFC 9112 section 6.1)")
-BAD_ENCODING = _bad("the only Transfer-Encoding taken is chunked (RFC 9112 section 6.1)", 501)
-BAD_EXPECT = _bad("the only expectation met is 100-continue (RFC 9110 section 10.1.1)", 417)
-BAD_NOMINATION = _bad("Connection names a field that must not be dropped")
-BAD_NAME = _bad("a field name imitates a protected one with an underscore")
-BAD_UPGRADE = _bad("Upgrade on a request with a body (RFC 9931)")
-BAD_METHOD = _bad("this method is not supported", 501)
-BAD_SYNTAX = _bad("the request is not valid HTTP/1.1")
-BAD_VERSION = _bad("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
-LONG_HEAD = _bad("the request head is larger than limits.header_bytes allows", 431)
-MANY_FIELDS = _bad("the request has more fields than limits.headers allows", 431)
-LONG_TARGET = _bad("the request target is longer than limits.uri_bytes allows", 414)
-LOOP = Refusal(508, "IH", "the request has passed through too many proxies", close=True)
-SLOW_HEAD = Refusal(408, "SI", "the request head took longer than limits.head_timeout", close=True)
-
 MAX_VIA_HOPS = 32
 VIA_LINE = b"\r\nvia: 1.1 meshproxy"
-
-
-class Kinds:
-    """What the head reader does with each field, by lower-case name and usual spelling."""
-
-    __slots__ = ("split", "table")
-
-    def __init__(self, reads: Iterable[bytes], replaces: Iterable[bytes]) -> None:
-        table = dict.fromkeys(reads, READ) | dict.fromkeys(replaces, TAKE) | _FIXED
-        self.table = table | {name.title(): kind for name, kind in table.items()}
-        self.split = splitter({*table, *_PROTECTED}, prefixes=[b"x-meshproxy-"])
-
-    def of(self, name: bytes) -> int:
-        """The kind of a field that was found, in whatever spelling."""
-        kind = self.table.get(name)
-        if kind is not None:
-            return kind
-        lower = name.lower()
-        if b"_" in lower:
-            return BAD
-        return self.table.get(lower, DROP if lower.startswith(b"x-meshproxy-") else KEEP)
 
 
 def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
@@ -137,9 +73,9 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
         exchange.keep_alive = False
     limits = plan.limits
     if head.count(b"\r\n") - 2 > limits.headers:
-        return MANY_FIELDS
+        return refusals.MANY_FIELDS
     if len(head) > limits.header_bytes:
-        return LONG_HEAD
+        return refusals.LONG_HEAD
     if before:
         exchange.lines.append(before)
     if len(parts) > 1:
@@ -152,18 +88,18 @@ def _read_start(exchange: Exchange, start: bytes, plan: Plan) -> Refusal | None:
     """The request line (RFC 9112 section 3): exactly three words, one blank apart."""
     words = start.split(b" ")
     if len(words) != 3:
-        return BAD_SYNTAX
+        return refusals.BAD_SYNTAX
     exchange.method, target, version = words
     if version != b"HTTP/1.1":
         if version != b"HTTP/1.0":
-            return BAD_VERSION if version[:5] == b"HTTP/" else BAD_SYNTAX
+            return refusals.BAD_VERSION if version[:5] == b"HTTP/" else refusals.BAD_SYNTAX
         exchange.minor = 0
     if exchange.method not in _METHODS:
-        return BAD_METHOD if _TOKEN.fullmatch(exchange.method) else BAD_SYNTAX
+        return refusals.BAD_METHOD if _TOKEN.fullmatch(exchange.method) else refusals.BAD_SYNTAX
     if len(target) > plan.limits.uri_bytes:
-        return LONG_TARGET
+        return refusals.LONG_TARGET
     if target.translate(None, _TARGET_BYTES):
-        return BAD_TARGET
+        return refusals.BAD_TARGET
     if target[:1] == b"/":
         return _read_path(exchange, target, start)
     if target == b"*" and exchange.method == b"OPTIONS":
@@ -176,7 +112,7 @@ def _read_path(exchange: Exchange, target: bytes, start: bytes) -> Refusal | Non
     """The canonical path, by which routes are found and which is what goes on."""
     clean = canonical(target)
     if clean is None:
-        return BAD_PATH
+        return refusals.BAD_PATH
     mark = clean.find(b"?")
     exchange.target, exchange.path = clean, clean if mark < 0 else clean[:mark]
     if 0 < len(start) <= LONGEST_REMEMBERED:
@@ -189,12 +125,12 @@ def _read_path(exchange: Exchange, target: bytes, start: bytes) -> Refusal | Non
 def _read_absolute(exchange: Exchange, target: bytes) -> Refusal | None:
     """RFC 9112 section 3.2.2: the target's authority replaces the Host field."""
     if target[:7].lower() != b"http://":
-        return BAD_TARGET
+        return refusals.BAD_TARGET
     rest = target[7:]
     end = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
     authority, path = rest[:end], rest[end:]
     if _read_host(authority) is None:
-        return BAD_TARGET
+        return refusals.BAD_TARGET
     exchange.host = authority
     return _read_path(exchange, path if path[:1] == b"/" else b"/" + path, b"")
 
@@ -215,7 +151,7 @@ def _read_fields(exchange: Exchange, parts: list[bytes], plan: Plan) -> Refusal 
             kind = kinds.of(name)
         if kind == HOST:
             if host is not None:
-                return NO_HOST
+                return refusals.NO_HOST
             host = given.strip(b" \t")
             lines.append(name + b": " + (exchange.host or host))
         elif kind >= READ:
@@ -262,11 +198,11 @@ def _read_host_asked(exchange: Exchange, host: bytes | None, asked: bytes) -> Re
     """A host not seen before, none at all, or one besides that of an absolute target."""
     if host is None:
         if exchange.minor:
-            return NO_HOST
+            return refusals.NO_HOST
         if asked:
             exchange.lines.insert(0, b"host: " + asked)
     elif _read_host(host) is None:
-        return BAD_HOST
+        return refusals.BAD_HOST
     exchange.host = _read_host(asked) or b""
     return None
 
@@ -288,22 +224,22 @@ class _Rare:
             _take(self._origin, name, value)
             return None
         if kind == BAD:
-            return BAD_NAME
+            return refusals.BAD_NAME
         if kind == VIA and value.count(b",") >= MAX_VIA_HOPS:
-            return LOOP
+            return refusals.LOOP
         if kind == EXPECT:
             # RFC 9110 section 10.1.1: an HTTP/1.0 client cannot expect anything.
             if not exchange.minor:
                 return None
             if value.lower() != b"100-continue":
-                return BAD_EXPECT
+                return refusals.BAD_EXPECT
         exchange.lines.append(name + b": " + value)
         return None
 
     def end(self, exchange: Exchange, host: bytes) -> Refusal | None:
         if self._upgrade and exchange.length:
             # RFC 9931: bytes after such a head could be read as body or as the new protocol.
-            return BAD_UPGRADE
+            return refusals.BAD_UPGRADE
         if self._origin and exchange.peer.trusted:
             _extend_origin(exchange, self._origin, host)
         else:
@@ -324,16 +260,16 @@ def _read_framing(
     """RFC 9112 section 6.3, without any of its leniency: one plain length, or chunked."""
     if kind == LENGTH:
         if framing or not value.isdigit() or len(value) > 19:
-            return BOTH_FRAMINGS if framing == ENCODING else BAD_LENGTH
+            return refusals.BOTH_FRAMINGS if framing == ENCODING else refusals.BAD_LENGTH
         exchange.length = int(value)
         exchange.lines.append(b"%b: %d" % (name, exchange.length))
         return None
     if exchange.minor == 0:
-        return OLD_CHUNKED
+        return refusals.OLD_CHUNKED
     if framing == LENGTH:
-        return BOTH_FRAMINGS
+        return refusals.BOTH_FRAMINGS
     if framing or value.lower() != b"chunked":
-        return BAD_ENCODING
+        return refusals.BAD_ENCODING
     exchange.length = CHUNKED
     exchange.lines.append(name + b": chunked")
     return None
@@ -351,8 +287,8 @@ def _read_connection(
     named = tokens - {b"close", b"keep-alive", b"upgrade", b"te", b""}
     if not named:
         return None, frozenset()
-    if named & _PROTECTED or any(name.startswith(b"x-forwarded-") for name in named):
-        return BAD_NOMINATION, frozenset()
+    if named & PROTECTED or any(name.startswith(b"x-forwarded-") for name in named):
+        return refusals.BAD_NOMINATION, frozenset()
     return None, frozenset(name for name in named if table.get(name) != DROP)
 
 

@@ -181,7 +181,8 @@ class Upstream(asyncio.Protocol):
             return
         exchange.bytes_out += len(body)
         exchange.client.reply(verdict[0] + body)
-        self._end(exchange, now)
+        self._part(exchange, now)
+        self._conductor.conclude(exchange, now)
 
     def _body_received(self, exchange: Exchange, answer: Answer, data: bytes) -> None:
         pieces = self._body_of(answer, data)
@@ -224,15 +225,12 @@ class Upstream(asyncio.Protocol):
         if out:
             exchange.client.relay(out, size)
         if self._done:
-            self._end(exchange, now)
-
-    def _end(self, exchange: Exchange, now: float) -> None:
-        exchange.upstream = self._exchange = None
-        self._part(exchange, now)
-        self._conductor.conclude(exchange, now)
+            self._part(exchange, now)
+            self._conductor.conclude(exchange, now)
 
     def _part(self, exchange: Exchange, now: float) -> None:
         """Back to the pool, if request and answer both ended where they said they would."""
+        exchange.upstream = self._exchange = None
         answer, self._answer = self._answer, None
         if (
             answer is None

@@ -30,6 +30,10 @@ def read(per: Sequence[str], hops: int) -> Key:
     if len(parts) == 1:
         return parts[0]
 
+    if len(parts) == 2:
+        one, other = parts
+        return lambda exchange: one(exchange) + b"\n" + other(exchange)
+
     def composite(exchange: Exchange) -> bytes:
         # No part can hold a line feed, so no two lists of parts make one key.
         return b"\n".join([part(exchange) for part in parts])
@@ -73,7 +77,7 @@ def _of_address(hops: int) -> Key:
     def address(exchange: Exchange) -> bytes:
         peer = exchange.peer
         if not hops:
-            return peer.address.encode()
+            return peer.key
         said = exchange.taken.get(_FORWARDED_FOR)
         return client_address(peer.address, peer.trusted, said, hops).encode()
 

@@ -140,4 +140,4 @@ class Tracing:
 
     def respond(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
         """Tell the caller the id by which to ask about this request."""
-        exchange.answer_lines.append(b"x-request-id: %b\r\n" % exchange.request_id)
+        exchange.answer_lines.append(b"x-request-id: " + exchange.request_id + b"\r\n")

@@ -28,7 +28,7 @@ class ServiceTable:
         self._default = default
 
     def match(self, exchange: Exchange) -> Route:
-        return self.find(exchange, exchange.path)
+        return self._default if self._index is None else self.find(exchange, exchange.path)
 
     def find(self, exchange: Exchange, path: bytes) -> Route:
         """The route of a request as if it had asked for `path`."""

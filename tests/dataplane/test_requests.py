@@ -6,7 +6,7 @@ import pytest
 
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
-from meshproxy.dataplane import requests
+from meshproxy.dataplane import refusals, requests
 from meshproxy.dataplane.listener import own_block
 from tests.fakes import Stage
 
@@ -42,35 +42,35 @@ def forwarded(exchange: Exchange) -> list[bytes]:
 @pytest.mark.parametrize(
     ("fields", "refusal"),
     [
-        ([], requests.NO_HOST),
-        ([HOST, HOST], requests.NO_HOST),
-        ([(b"Host", b"")], requests.BAD_HOST),
-        ([(b"Host", b"a,b")], requests.BAD_HOST),
-        ([(b"Host", b"u@a")], requests.BAD_HOST),
-        ([(b"Host", b"a/b")], requests.BAD_HOST),
-        ([(b"Host", b"a:99999999")], requests.BAD_HOST),
-        ([HOST, (b"Content-Length", b"+1")], requests.BAD_LENGTH),
-        ([HOST, (b"Content-Length", b"1,1")], requests.BAD_LENGTH),
-        ([HOST, (b"Content-Length", b"")], requests.BAD_LENGTH),
-        ([HOST, (b"Content-Length", b"1" * 20)], requests.BAD_LENGTH),
-        ([HOST, (b"Content-Length", b"1"), (b"content-length", b"1")], requests.BAD_LENGTH),
-        ([HOST, (b"Transfer-Encoding", b"xchunked")], requests.BAD_ENCODING),
-        ([HOST, (b"Transfer-Encoding", b"gzip, chunked")], requests.BAD_ENCODING),
-        ([HOST, (b"Transfer-Encoding", b"identity")], requests.BAD_ENCODING),
+        ([], refusals.NO_HOST),
+        ([HOST, HOST], refusals.NO_HOST),
+        ([(b"Host", b"")], refusals.BAD_HOST),
+        ([(b"Host", b"a,b")], refusals.BAD_HOST),
+        ([(b"Host", b"u@a")], refusals.BAD_HOST),
+        ([(b"Host", b"a/b")], refusals.BAD_HOST),
+        ([(b"Host", b"a:99999999")], refusals.BAD_HOST),
+        ([HOST, (b"Content-Length", b"+1")], refusals.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"1,1")], refusals.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"")], refusals.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"1" * 20)], refusals.BAD_LENGTH),
+        ([HOST, (b"Content-Length", b"1"), (b"content-length", b"1")], refusals.BAD_LENGTH),
+        ([HOST, (b"Transfer-Encoding", b"xchunked")], refusals.BAD_ENCODING),
+        ([HOST, (b"Transfer-Encoding", b"gzip, chunked")], refusals.BAD_ENCODING),
+        ([HOST, (b"Transfer-Encoding", b"identity")], refusals.BAD_ENCODING),
         (
             [HOST, (b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")],
-            requests.BOTH_FRAMINGS,
+            refusals.BOTH_FRAMINGS,
         ),
-        ([HOST, (b"Transfer_Encoding", b"chunked")], requests.BAD_NAME),
-        ([HOST, (b"X_Forwarded-For", b"1.1.1.1")], requests.BAD_NAME),
-        ([HOST, (b"Expect", b"200-ok")], requests.BAD_EXPECT),
-        ([HOST, (b"Connection", b"close, Content-Length")], requests.BAD_NOMINATION),
-        ([HOST, (b"Connection", b"X-Forwarded-For")], requests.BAD_NOMINATION),
+        ([HOST, (b"Transfer_Encoding", b"chunked")], refusals.BAD_NAME),
+        ([HOST, (b"X_Forwarded-For", b"1.1.1.1")], refusals.BAD_NAME),
+        ([HOST, (b"Expect", b"200-ok")], refusals.BAD_EXPECT),
+        ([HOST, (b"Connection", b"close, Content-Length")], refusals.BAD_NOMINATION),
+        ([HOST, (b"Connection", b"X-Forwarded-For")], refusals.BAD_NOMINATION),
         (
             [HOST, (b"Upgrade", b"websocket"), (b"Content-Length", b"3")],
-            requests.BAD_UPGRADE,
+            refusals.BAD_UPGRADE,
         ),
-        ([HOST, (b"Via", b",".join([b"1.1 a"] * 40))], requests.LOOP),
+        ([HOST, (b"Via", b",".join([b"1.1 a"] * 40))], refusals.LOOP),
     ],
 )
 def test_a_head_without_a_single_meaning_is_refused(
@@ -80,7 +80,7 @@ def test_a_head_without_a_single_meaning_is_refused(
 
 
 def test_chunks_in_http_1_0_are_refused() -> None:
-    assert read((b"Transfer-Encoding", b"chunked"), minor=0)[0] is requests.OLD_CHUNKED
+    assert read((b"Transfer-Encoding", b"chunked"), minor=0)[0] is refusals.OLD_CHUNKED
 
 
 def test_http_1_0_needs_no_host() -> None:
@@ -93,12 +93,12 @@ def test_http_1_0_needs_no_host() -> None:
 )
 def test_a_target_without_a_single_meaning_is_refused(target: bytes) -> None:
     refusal, _ = read(HOST, target=target)
-    assert refusal in (requests.BAD_TARGET, requests.BAD_PATH)
+    assert refusal in (refusals.BAD_TARGET, refusals.BAD_PATH)
 
 
 @pytest.mark.parametrize("method", [b"CONNECT", b"PRI", b"SOURCE"])
 def test_methods_that_no_service_speaks_are_501(method: bytes) -> None:
-    assert read(HOST, method=method)[0] is requests.BAD_METHOD
+    assert read(HOST, method=method)[0] is refusals.BAD_METHOD
 
 
 def test_an_absolute_target_replaces_the_host() -> None:
@@ -118,7 +118,7 @@ def test_an_absolute_target_of_http_1_0_becomes_the_host(fields: list[tuple[byte
 
 
 def test_the_host_beside_an_absolute_target_must_be_one_too() -> None:
-    assert read((b"Host", b"a,b"), target=b"http://b/x")[0] is requests.BAD_HOST
+    assert read((b"Host", b"a,b"), target=b"http://b/x")[0] is refusals.BAD_HOST
 
 
 def test_fields_go_on_in_order_with_their_case_and_duplicates() -> None:

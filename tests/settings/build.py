@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Snapshot
-from meshproxy.dataplane.requests import Kinds
+from meshproxy.dataplane.kinds import Kinds
 from meshproxy.settings.compile import Tools, compile_snapshot
 from meshproxy.settings.validate import validate
 
