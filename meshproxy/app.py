@@ -139,6 +139,7 @@ class App:
         self._sweep()
         self._spawn(self._reloader.watch())
         self._listen_to_signals()
+        self.metrics(openmetrics=False)  # the first page costs 25 ms of imports: not in traffic
         # What exists now lives as long as the process: keep the collector from walking it.
         gc.collect()
         gc.freeze()
