@@ -236,7 +236,7 @@ class Conductor:
         return exchange.replayable and not exchange.replayed and exchange.method in IDEMPOTENT
 
     def _retry_delay(self, exchange: Exchange, now: float) -> float | None:
-        if not exchange.replayable:
+        if not exchange.replayable or not _someone_left(exchange.route, now):
             return None
         for retry in exchange.route.phases.retry:
             delay = retry(exchange, now)
@@ -396,6 +396,13 @@ def _allowed(eligible: tuple[Eligible, ...], now: float) -> Allowed:
         ask = eligible[0]
         return lambda endpoint: ask(endpoint, now)
     return lambda endpoint: all(ask(endpoint, now) for ask in eligible)
+
+
+def _someone_left(route: Route, now: float) -> bool:
+    """Whether another attempt would find an endpoint; if not, what is in hand is the answer."""
+    eligible = route.phases.eligible
+    endpoints = route.cluster.endpoints if route.cluster is not None else ()
+    return any(all(ask(endpoint, now) for ask in eligible) for endpoint in endpoints)
 
 
 def _barred(exchange: Exchange, route: Route, now: float) -> Refusal:

@@ -327,6 +327,27 @@ def test_no_endpoint_is_503_with_whoever_is_to_blame(policies: list[object], rea
     assert b"x-meshproxy-reason: " + reason in answer
 
 
+class OpensAfterOne:
+    """A breaker without patience."""
+
+    def __init__(self) -> None:
+        self.open = False
+
+    def eligible(self, endpoint: object, now: float) -> bool:
+        return not self.open
+
+    def settle(self, exchange: Exchange, now: float) -> None:
+        self.open = True
+
+
+def test_a_breaker_that_opens_on_an_answer_leaves_the_caller_that_answer() -> None:
+    stage = Stage([OpensAfterOne(), Again(1)])
+    client = stage.client()
+    client.says(GET)
+    stage.answer(stage.connect(), b"HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nnope")
+    assert client.hears().startswith(b"HTTP/1.1 500 Oh\r\n")
+
+
 def test_a_body_over_the_replay_buffer_is_sent_once() -> None:
     stage = Stage([Again(1)], replay_bytes=4)
     client = stage.client()
