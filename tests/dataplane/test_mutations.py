@@ -12,8 +12,10 @@ from tests.fakes import Client, FakeTransport, Stage
 REQUESTS = [
     b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x\r\nX: 1\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
-    b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"5;e\r\nhello\r\n0\r\nT: 1\r\n\r\n",
+    (
+        b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"5;e\r\nhello\r\n0\r\nT: 1\r\n\r\n"
+    ),
     b"HEAD / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     b"GET http://b/ HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
 ]
