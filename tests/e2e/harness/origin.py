@@ -130,6 +130,8 @@ class Origin:
         self.requests: list[Message] = []
         self.cut_requests: list[TruncatedError] = []
         self._threads: list[threading.Thread] = []
+        self._own: tuple[str, int] | None = None
+        self._passed = threading.Event()
         self._listener = socket.create_server((LOOPBACK, free_port()), backlog=512)
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -166,6 +168,7 @@ class Origin:
         A half-close first, and then a wait for the peer's own: once this returns, the proxy
         cannot pick a connection that has ended.
         """
+        self._accept_what_waits()
         for how, patience in ((socket.SHUT_WR, 1.0), (socket.SHUT_RDWR, 5.0)):
             for each in list(self.conversations):
                 each.part(how)
@@ -176,6 +179,17 @@ class Origin:
         self.requests.clear()
         self.cut_requests.clear()
         self.script = script or answering(reply())
+
+    def _accept_what_waits(self) -> None:
+        """A connection of our own is accepted after those that were made before it."""
+        if not self._acceptor.is_alive():
+            return
+        with socket.socket() as own:
+            own.bind((LOOPBACK, 0))
+            self._own = own.getsockname()
+            self._passed.clear()
+            own.connect((LOOPBACK, self.port))
+            assert self._passed.wait(5.0)
 
     def saw(self, requests: int, within: float = 5.0) -> list[Message]:
         """Wait until so many requests have arrived."""
@@ -194,9 +208,13 @@ class Origin:
     def _accept(self) -> None:
         while True:
             try:
-                accepted, _ = self._listener.accept()
+                accepted, peer = self._listener.accept()
             except OSError:
                 return
+            if peer == self._own:
+                accepted.close()
+                self._passed.set()
+                continue
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             conversation = Conversation(self, accepted, len(self.conversations))
             self.conversations.append(conversation)
