@@ -72,9 +72,10 @@ class Document:
         return self.keys.get(path) or self.mark(path)
 
     def rule(self, path: Path) -> str:
-        """`file:line` of `path`, for people."""
+        """`file:line` of `path`, for people; callers see it, so without the file's folder."""
         line = self.key_mark(path)[0]
-        return f"{self.source}:{line}" if line else self.source
+        name = FilePath(self.source).name or self.source
+        return f"{name}:{line}" if line else name
 
 
 def read(
