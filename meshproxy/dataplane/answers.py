@@ -58,7 +58,6 @@ _PRINTABLE = bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)) + b"\t"
 CLOSE = b"connection: close\r\n"
 STAY = b"connection: keep-alive\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Answer:
@@ -148,7 +147,7 @@ def _read_fields(exchange: Exchange, answer: Answer, parts: list[bytes]) -> bool
                 nominated = _read_connection(answer, given)
         elif kind == ENCODING:
             value = given.strip(b" \t")
-            if framing or value.lower() != b"chunked" or head_is_old(parts):
+            if framing or value.lower() != b"chunked" or parts[0].startswith(b"HTTP/1.0"):
                 return False
             framing = ENCODING
             answer.length = CHUNKED
@@ -164,11 +163,6 @@ def _read_fields(exchange: Exchange, answer: Answer, parts: list[bytes]) -> bool
     if nominated:
         _drop(nominated, answer)
     return True
-
-
-def head_is_old(parts: list[bytes]) -> bool:
-    """Whether the head is of HTTP/1.0, which knows no transfer codings."""
-    return parts[0].startswith(b"HTTP/1.0")
 
 
 def _drop(nominated: set[bytes], answer: Answer) -> None:

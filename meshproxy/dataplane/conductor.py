@@ -56,13 +56,18 @@ class Conductor:
             due = now + route.per_try_timeout
         exchange.due = due
         self._deadlines.watch(exchange)
-        for admit in route.phases.admit:
+        self._admit(exchange, 0, now)
+
+    def _admit(self, exchange: Exchange, index: int, now: float) -> None:
+        """Ask everyone from `index` on; whoever holds the exchange is asked no second time."""
+        for admit in exchange.route.phases.admit[index:]:
+            index += 1
             verdict = admit(exchange, now)
             if verdict is not None:
-                if type(verdict) is Hold:
-                    self._park(exchange, verdict, route.phases.admit.index(admit) + 1)
+                if isinstance(verdict, Hold):
+                    self._park(exchange, verdict, index)
                 else:
-                    self._refuse(exchange, verdict, now)  # type: ignore[arg-type]  # not a Hold
+                    self._refuse(exchange, verdict, now)
                 return
         self._attempt(exchange, now)
 
@@ -74,7 +79,7 @@ class Conductor:
             timer.cancel()
             exchange.wake = None
             if not exchange.concluded:
-                self._resume(exchange, resume_at, now)
+                self._admit(exchange, resume_at, now)
 
         def expire() -> None:
             exchange.wake = None
@@ -83,22 +88,10 @@ class Conductor:
             if hold.expired is not None:
                 self._refuse(exchange, hold.expired, self._clock())
             else:
-                self._resume(exchange, resume_at, self._clock())
+                self._admit(exchange, resume_at, self._clock())
 
         exchange.wake = go_on
         timer = self._later(hold.seconds, expire)
-
-    def _resume(self, exchange: Exchange, index: int, now: float) -> None:
-        admits = exchange.route.phases.admit
-        for at in range(index, len(admits)):
-            verdict = admits[at](exchange, now)
-            if isinstance(verdict, Hold):
-                self._park(exchange, verdict, at + 1)
-                return
-            if verdict is not None:
-                self._refuse(exchange, verdict, now)
-                return
-        self._attempt(exchange, now)
 
     def _attempt(self, exchange: Exchange, now: float) -> None:
         route = exchange.route
