@@ -271,6 +271,9 @@ def connection_samples(snapshot: Snapshot | None, front: Front) -> Iterable[Samp
         downstream[direction] = downstream.get(direction, 0) + len(listener.clients)
     for direction, count in downstream.items():
         yield Sample("meshproxy_downstream_connections", (("direction", direction),), float(count))
+    for direction, count in front.refused().items():
+        labels = (("direction", direction),)
+        yield Sample("meshproxy_downstream_connections_refused_total", labels, float(count))
     for cluster in snapshot.clusters if snapshot else ():
         idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
         open_ = sum(endpoint.connections for endpoint in cluster.endpoints)

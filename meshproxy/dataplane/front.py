@@ -37,6 +37,7 @@ class Front:
         self._clock = clock
         self._open: dict[Place, Listener] = {}
         self._leaving: set[Listener] = set()
+        self._refused: dict[str, int] = {}
 
     @property
     def listeners(self) -> Iterable[Listener]:
@@ -98,6 +99,7 @@ class Front:
             listener.sweep(now)
             if not listener.clients:
                 self._leaving.discard(listener)
+                self._count_refused(self._refused, listener)
 
     def drain(self) -> None:
         """Keep accepting, answer with `connection: close`, close what is idle."""
@@ -109,6 +111,17 @@ class Front:
         """Stop accepting everywhere."""
         for listener in self.listeners:
             listener.close()
+
+    def refused(self) -> dict[str, int]:
+        """Connections turned away for lack of room, by direction, since the start."""
+        counts = dict(self._refused)
+        for listener in self.listeners:
+            self._count_refused(counts, listener)
+        return counts
+
+    def _count_refused(self, counts: dict[str, int], listener: Listener) -> None:
+        direction = listener.plan.direction
+        counts[direction] = counts.get(direction, 0) + listener.refused
 
     @property
     def clients(self) -> int:

@@ -18,10 +18,16 @@ from meshproxy.dataplane.downstream import Downstream
 
 BACKLOG = 4096
 
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nx-meshproxy-reason: UO\r\nretry-after: 1\r\n"
-    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+_FULL_BODY = (
+    b'{"title":"Service Unavailable","status":503,"reason":"UO","rule":"limits.connections",'
+    b'"detail":"as many clients are connected as limits.connections allows","retry_after":1}'
 )
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
+    b"x-meshproxy-reason: UO\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_FULL_BODY), _FULL_BODY)
+)
+"""To a client for whom there is no room; nothing of its request is read."""
 
 
 class Listener:

@@ -113,6 +113,12 @@ FAMILIES: tuple[Family, ...] = (
         "direction",
     ),
     Family(
+        "meshproxy_downstream_connections_refused_total",
+        "counter",
+        "Connections of callers turned away, as limits.connections were open.",
+        "direction",
+    ),
+    Family(
         "meshproxy_config_last_reload_successful",
         "gauge",
         "1 if the latest attempt to load the config succeeded, else 0.",

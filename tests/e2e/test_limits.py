@@ -5,6 +5,7 @@ And who may speak for another: only a peer that the file trusts.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -93,6 +94,8 @@ def test_connections_are_bounded(sidecar: Sidecar, origin: Origin) -> None:
         assert {client.ask("GET", "/").status for client in clients} == {200}
         answer = fetch(sidecar.inbound)
         assert (answer.status, answer.get("x-meshproxy-reason")) == (503, "UO")
+        assert json.loads(answer.body)["rule"] == "limits.connections"
+        assert sidecar.total("meshproxy_downstream_connections_refused_total") == 1
     finally:
         for client in clients:
             client.close()
