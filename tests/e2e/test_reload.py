@@ -225,6 +225,14 @@ def test_an_address_that_is_taken_is_a_bad_file(fresh: Sidecar, app: Origin) -> 
     assert fetch(fresh.inbound, "/stamp").status == 200
 
 
+def test_a_wider_address_on_a_port_that_is_held_says_so(fresh: Sidecar) -> None:
+    fresh.write(stamped("wide").replace("<inbound>", f"0.0.0.0:{fresh.inbound[1]}"))
+    answer = fresh.reload()
+    assert answer.status >= 400
+    assert b"in use" in answer.body
+    assert fetch(fresh.inbound, "/stamp").status == 200
+
+
 def test_a_new_direction_starts_listening(fresh: Sidecar) -> None:
     more = "outbound: {listen: <outbound>, services: {me: {endpoints: [<app>]}}}"
     fresh.write(stamped("both") + more)
