@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness import ports
+
 DEMO = Path(__file__).resolve().parents[1] / "config" / "demo"
 sys.path.insert(0, str(DEMO))
 
@@ -21,10 +23,14 @@ import topology  # noqa: E402
 
 
 def free_base() -> int:
-    """The first of fifty ports that nothing listens on, below the ephemeral range."""
+    """The first of fifty ports that can be listened on.
+
+    Drawn below the ephemeral range, so that no outgoing connection sits on one, and above those
+    of the end-to-end tests, which may run at the same time.
+    """
     for _ in range(50):
-        base = random.randrange(20000, 32000, 50)
-        if not any(map(answers, topology.all_ports(topology.mesh(base)))):
+        base = random.randrange(ports.LAST, 32700, 50)
+        if all(map(ports.is_free, topology.all_ports(topology.mesh(base)))):
             return base
     raise RuntimeError("no fifty free ports in a row")
 
@@ -102,9 +108,10 @@ def test_a_signal_ends_everything_cleanly(
     assert not any(map(answers, topology.all_ports(topology.mesh(base))))
 
 
-def test_aanswers_port_is_named_before_anything_starts() -> None:
+def test_a_taken_port_is_named_before_anything_starts() -> None:
     base = free_base()
     with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", base + 12))
         holder.listen()
         done = subprocess.run(

@@ -17,7 +17,8 @@ class Refusal:
     `reason` is the public reason code (`RL`, `UO`, ...), `detail` a sentence for people,
     `rule` the place in the file that decided, `retry_after` seconds (0.0: say nothing),
     `headers` ready-made field lines, each ending in CRLF. `close` ends the connection
-    after the answer, as every framing error must.
+    after the answer, as every framing error must. `why` is a word for the counter of bad
+    requests, where this is one.
     """
 
     status: int
@@ -27,6 +28,7 @@ class Refusal:
     retry_after: float = 0.0
     headers: bytes = b""
     close: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Failure(Enum):
     TIMEOUT = ("timeout", 504, "UT", "the call took longer than its timeout")
     IDLE = ("timeout", 504, "SI", "nothing moved for longer than the idle timeout")
     GARBAGE = ("bad-response", 502, "UPE", "the upstream's answer was not valid HTTP")
+    FORBIDDEN = ("forbidden", 403, "FB", "this destination must not be called from here")
     CLIENT_GONE = ("client-gone", 499, "DC", "the client left before the answer was complete")
     CLIENT_STALLED = ("client-stalled", 408, "SI", "the client stopped sending its request")
 
@@ -69,4 +72,4 @@ class Failure(Enum):
     @property
     def upstream_fault(self) -> bool:
         """Whether the upstream is to blame; only such a failure teaches a breaker anything."""
-        return self.condition not in ("client-gone", "client-stalled", "stale")
+        return self.condition not in ("client-gone", "client-stalled", "forbidden", "stale")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 Address = tuple[str, int]
 
 LOOPBACK = "127.0.0.1"
-_FIRST, _LAST = 12000, 32000
+FIRST, LAST = 12000, 30000
 _draw = random.SystemRandom()
 _given: set[int] = set()
 
@@ -22,14 +22,15 @@ _given: set[int] = set()
 def free_port() -> int:
     """A loopback port that nothing listens on and that was not given out before."""
     for _ in range(200):
-        port = _draw.randrange(_FIRST, _LAST)
-        if port not in _given and _is_free(port):
+        port = _draw.randrange(FIRST, LAST)
+        if port not in _given and is_free(port):
             _given.add(port)
             return port
     raise RuntimeError("no free port was found in 200 draws")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
