@@ -15,8 +15,9 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  view  ports  serving  probes  admin
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
-        front  listener  downstream  conductor  pool  dial  upstream  flow
-        sides  deadlines  heads  chunks  fields  kinds  requests  refusals  answers
+        front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
+        sides  deadlines  heads  chunks  fields  kinds
+        requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  access_log  log  lines
     settings/     the file: YAML to a model, the model to a snapshot

@@ -106,6 +106,9 @@ class FakeTransport:
     def resume_reading(self) -> None:
         self.reading = True
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
     def set_write_buffer_limits(self, high: int) -> None:
         assert high > 0
 
@@ -251,14 +254,15 @@ class Client:
     def __init__(self, stage: Stage) -> None:
         self.transport = FakeTransport()
         self.protocol = Downstream(stage.listener)  # type: ignore[arg-type]
+        self.transport.protocol = self.protocol
         self.protocol.connection_made(self.transport)  # type: ignore[arg-type]
 
     def says(self, data: bytes) -> None:
-        self.protocol.data_received(data)
+        self.transport.protocol.data_received(data)
 
     def hears(self) -> bytes:
         return self.transport.take()
 
     def leaves(self) -> None:
         self.transport.closed = True
-        self.protocol.connection_lost(None)
+        self.transport.protocol.connection_lost(None)

@@ -58,6 +58,8 @@ WITHOUT_TEST: dict[str, str] = {
     "dataplane/front.py": "rebinds real sockets: tests/e2e/test_reload.py",
     "dataplane/listener.py": "a socket and its clients: tests/e2e/test_limits.py, test_reload.py",
     "dataplane/kinds.py": "a table: tests/dataplane/test_requests.py",
+    "dataplane/rare.py": "part of reading a head: tests/dataplane/test_requests.py",
+    "dataplane/targets.py": "part of reading a head: tests/dataplane/test_requests.py",
     "dataplane/refusals.py": "constants: tests/dataplane/test_requests.py meets each",
     "dataplane/sides.py": "Protocols",
     "dataplane/upstream.py": "a protocol shell: tests/e2e/test_responses.py, test_bad_origins.py",

@@ -42,10 +42,10 @@ class Exchange:
     __slots__ = (
         "added", "answer_lines", "answered", "attempts", "base", "began", "body", "bytes_in",
         "bytes_out", "client", "complete", "concluded", "deadline", "deferred", "due", "endpoint",
-        "failure", "first_byte", "flags", "held", "host", "idle_due", "keep_alive",
+        "failure", "first_byte", "flags", "fresh", "held", "host", "idle_due", "keep_alive",
         "length", "lines", "method", "minor", "path", "peer", "plan", "progress", "refusal",
-        "replayable", "replayed", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
-        "status", "taken", "target", "trace", "tried", "try_due", "upstream", "waiting",
+        "replayable", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
+        "status", "taken", "target", "trace", "tried", "try_due", "tunnel", "upstream", "waiting",
         "wake",
     )  # fmt: skip
 
@@ -68,13 +68,14 @@ class Exchange:
         self.body: list[bytes] = []
         self.held = 0
         self.complete = False
+        self.tunnel = False  # CONNECT, or a switch to another protocol that was asked for
         self.replayable = True
         # The walk.
         self.route: Route = plan.unmatched
         self.base = b""
         self.added: list[bytes] = []
         self.attempts = 0
-        self.replayed = False
+        self.fresh = False  # only a connection that nobody used before will do
         self.endpoint: Endpoint | None = None
         self.tried: Sequence[Endpoint] = ()
         self.upstream: Any = None

@@ -18,7 +18,7 @@ class Refusal:
     `rule` the place in the file that decided, `retry_after` seconds (0.0: say nothing),
     `headers` ready-made field lines, each ending in CRLF. `close` ends the connection
     after the answer, as every framing error must. `why` is a word for the counter of bad
-    requests, where this is one.
+    requests, where this is one. `body` replaces the problem details that are made of all this.
     """
 
     status: int
@@ -29,6 +29,7 @@ class Refusal:
     headers: bytes = b""
     close: bool = False
     why: str = ""
+    body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

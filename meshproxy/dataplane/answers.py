@@ -8,6 +8,7 @@ here as well, so that no other file writes a status line.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
@@ -138,7 +139,7 @@ def _read_fields(exchange: Exchange, answer: Answer, parts: list[bytes]) -> bool
             answer.length = int(value)
             if value[:1] == b"0":
                 value = b"%d" % answer.length
-            if answer.status != 204:
+            if answer.status != 204 and answer.status >= 200:  # RFC 9110 section 8.6
                 lines.append(name + b": " + value)
         elif kind == CONNECTION:
             if given == b"keep-alive":
@@ -213,37 +214,56 @@ def answer_head(exchange: Exchange, answer: Answer, now: float) -> tuple[bytes, 
     return answer.start + b"\r\n".join(lines), chunked
 
 
+ESTABLISHED: Start = (200, True, b"HTTP/1.1 200 Connection established\r\n")
+_SWITCH = re.compile(rb"(?i)\r\nupgrade:[ \t]*([^\r\n]*)")
+_EVENTS = re.compile(rb"(?i)(?:^|\r\n)content-type:[ \t]*text/event-stream")
+
+
+def switches(head: bytes) -> bool:
+    """Whether a 101 goes to WebSocket and nothing else (RFC 6455 section 4.1), unframed."""
+    protocols = _SWITCH.findall(head)
+    lower = head.lower()
+    return (
+        [one.strip().lower() for one in protocols] == [b"websocket"]
+        and b"\r\ncontent-length:" not in lower
+        and b"\r\ntransfer-encoding:" not in lower
+    )
+
+
+def is_events(answer: Answer) -> bool:
+    """Whether this is a stream of server-sent events."""
+    return any(_EVENTS.search(lines) for lines in answer.lines)
+
+
+def switch_head(exchange: Exchange, answer: Answer) -> bytes:
+    """The head of an answer after which nothing is HTTP any more."""
+    if answer.status == 101:
+        answer.lines.append(b"connection: upgrade\r\nupgrade: websocket")
+    return b"".join(
+        (answer.start, *(line + b"\r\n" for line in answer.lines), *exchange.answer_lines, b"\r\n")
+    )
+
+
 def interim_head(answer: Answer) -> bytes:
     """A 1xx answer as it is passed on."""
     return answer.start + b"\r\n".join([*answer.lines, b"", b""])
 
 
 def refusal_bytes(exchange: Exchange, refusal: Refusal) -> bytes:
-    """A whole answer that the proxy makes itself, as RFC 9457 problem details."""
+    """A whole answer that the proxy makes itself; its body is RFC 9457 problem details."""
     phrase = _PHRASES.get(refusal.status, b"")
-    problem: dict[str, object] = {
-        "title": phrase.decode(),
-        "status": refusal.status,
-        "detail": refusal.detail,
-        "reason": refusal.reason,
-    }
-    if refusal.rule:
-        problem["rule"] = refusal.rule
-    lines = [
-        b"HTTP/1.1 %d %b\r\n" % (refusal.status, phrase),
-        b"content-type: application/problem+json\r\nx-meshproxy-reason: ",
-        refusal.reason.encode(),
-        b"\r\n",
-        refusal.headers,
-    ]
+    lines = [b"HTTP/1.1 %d %b\r\n" % (refusal.status, phrase), refusal.headers]
+    seconds = 0
     if refusal.retry_after > 0.0:
         # RFC 9110 section 10.2.3: whole seconds; rounded up, so that who waits is let in.
         seconds = max(1, math.ceil(refusal.retry_after))
         lines.append(b"retry-after: %d\r\n" % seconds)
-        problem["retry_after"] = seconds
-    if exchange.request_id:
-        problem["request_id"] = exchange.request_id.decode("latin-1")
-    body = orjson.dumps(problem)
+    if refusal.reason:
+        lines.append(b"x-meshproxy-reason: %b\r\n" % refusal.reason.encode())
+    body = refusal.body
+    if body is None:
+        lines.append(b"content-type: application/problem+json\r\n")
+        body = _problem(exchange, refusal, phrase, seconds)
     lines += exchange.answer_lines
     if not exchange.keep_alive:
         lines.append(CLOSE)
@@ -255,6 +275,22 @@ def refusal_bytes(exchange: Exchange, refusal: Refusal) -> bytes:
     if exchange.method != b"HEAD":
         lines.append(body)
     return b"".join(lines)
+
+
+def _problem(exchange: Exchange, refusal: Refusal, phrase: bytes, retry_after: int) -> bytes:
+    problem: dict[str, object] = {
+        "title": phrase.decode(),
+        "status": refusal.status,
+        "detail": refusal.detail,
+        "reason": refusal.reason,
+    }
+    if refusal.rule:
+        problem["rule"] = refusal.rule
+    if retry_after:
+        problem["retry_after"] = retry_after
+    if exchange.request_id:
+        problem["request_id"] = exchange.request_id.decode("latin-1")
+    return orjson.dumps(problem)
 
 
 def chunk(pieces: Sequence[bytes]) -> list[bytes]:

@@ -111,7 +111,7 @@ class Conductor:
         exchange.endpoint = endpoint
         endpoint.load += 1
         exchange.sent_at = now
-        if exchange.attempts > 1 or exchange.replayed:
+        if exchange.attempts > 1 or exchange.fresh:
             _forget_attempt(exchange)
         for depart in phases.depart:
             depart(exchange, now)
@@ -128,6 +128,9 @@ class Conductor:
     def connected(self, exchange: Exchange, upstream: Upstream) -> None:
         """The connection that the pool had promised is here."""
         exchange.upstream = upstream
+        if exchange.method == b"CONNECT":
+            upstream.connect(exchange)
+            return
         upstream.send(exchange)
         if exchange.held:
             exchange.client.resume()
@@ -193,6 +196,23 @@ class Conductor:
             respond(exchange, now)
         return answers.answer_head(exchange, answer, now)
 
+    def switched(self, exchange: Exchange, answer: Answer, now: float) -> bytes:
+        """Both sides want a tunnel: the head that tells the client so.
+
+        From here on there is no call whose time could run out, only silence.
+        """
+        exchange.status = answer.status
+        for settle in exchange.route.phases.settle:
+            settle(exchange, now)
+        exchange.route.cluster.series.successes += 1  # type: ignore[union-attr]  # as above
+        exchange.answered = True
+        exchange.first_byte = now
+        exchange.deadline = exchange.try_due = 0.0
+        self._arm(exchange, now)
+        for respond in exchange.route.phases.respond:
+            respond(exchange, now)
+        return answers.switch_head(exchange, answer)
+
     def failed(self, exchange: Exchange, failure: Failure, now: float) -> None:
         """The attempt ended without a whole answer; its connection is gone or given up."""
         exchange.upstream = None
@@ -210,7 +230,7 @@ class Conductor:
         if route.cluster is not None:
             route.cluster.series.attempted(failure.condition)
         if failure is Failure.STALE:
-            exchange.replayed = True
+            exchange.fresh = True
             exchange.attempts -= 1
             self._leave(exchange)
             self._attempt(exchange, now)
@@ -226,7 +246,7 @@ class Conductor:
 
     def _may_replay(self, exchange: Exchange) -> bool:
         """A connection that died before it was of use costs the caller nothing, if it may be so."""
-        return exchange.replayable and not exchange.replayed and exchange.method in IDEMPOTENT
+        return exchange.replayable and not exchange.fresh and exchange.method in IDEMPOTENT
 
     def _retry_delay(self, exchange: Exchange, now: float) -> float | None:
         if not exchange.replayable or not _someone_left(exchange.route, now):
@@ -343,6 +363,11 @@ class Conductor:
 
     def _due(self, exchange: Exchange, now: float) -> None:
         if exchange.deadline and now >= exchange.deadline:
+            if exchange.answered and exchange.upstream.is_stream():
+                # Events come as long as they come: only silence ends them.
+                exchange.deadline = 0.0
+                self._arm(exchange, now)
+                return
             self._out_of_time(exchange, Failure.TIMEOUT, now)
         elif exchange.try_due and now >= exchange.try_due:
             exchange.try_due = 0.0

@@ -16,6 +16,7 @@ from meshproxy.dataplane.chunks import Dechunker
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.listener import Listener
+    from meshproxy.dataplane.tunnel import Tunnel
 
 LINGER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
@@ -256,6 +257,14 @@ class Downstream(asyncio.Protocol):
         """Write a part of an answer; `size` is that of the body in it."""
         if not self._transport.is_closing():
             flow.write(self._transport, pieces, size)
+
+    def hand_over(self, tunnel: Tunnel, head: bytes) -> bytes:
+        """Give up the transport to a tunnel, after its head; returns what came too early."""
+        early, self._backlog = self._backlog[self._at :], b""
+        self._at = 0
+        self.reply(head)
+        tunnel.end(self._transport, lambda: self._listener.farewell(self))
+        return early
 
     def hold(self) -> None:
         self._held = True

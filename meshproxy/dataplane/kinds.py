@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from meshproxy.dataplane.fields import splitter
 
 # Kinds of fields; LENGTH and ENCODING are single bits, so that framings seen can be added.
-(KEEP, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, BAD, READ, TAKE) = (
-    range(13)
-)
+(
+    KEEP, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, MAX_FORWARDS, BAD,
+    READ, TAKE,
+) = range(14)  # fmt: skip
 UNFRAMED = 0
 
 _FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
@@ -25,6 +26,7 @@ _FIXED: dict[bytes, int] = {
     b"expect": EXPECT,
     b"upgrade": UPGRADE,
     b"via": VIA,
+    b"max-forwards": MAX_FORWARDS,
     # RFC 9110 section 7.6.1: these end at this hop. Trailers are dropped, so is their notice.
     b"keep-alive": DROP,
     b"proxy-connection": DROP,

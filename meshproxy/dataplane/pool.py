@@ -36,7 +36,7 @@ class Pool:
 
     def take(self, exchange: Exchange, endpoint: Endpoint, now: float) -> Upstream | None:
         """An idle connection at once, or None: then `connected` or `failed` follows."""
-        if not exchange.replayed:
+        if not exchange.fresh:
             idle = endpoint.idle
             while idle:
                 upstream: Upstream = idle.pop()
@@ -133,7 +133,7 @@ class Pool:
         while waiters and found is None:
             exchange: Exchange = waiters.popleft()
             if exchange.waiting and exchange.endpoint is endpoint:
-                if fresh or not exchange.replayed:
+                if fresh or not exchange.fresh:
                     found = exchange
                 else:
                     passed.append(exchange)

@@ -33,6 +33,7 @@ BAD_EXPECT = _bad(
 BAD_NOMINATION = _bad("bad-nomination", "Connection names a field that must not be dropped")
 BAD_NAME = _bad("bad-name", "a field name imitates a protected one with an underscore")
 BAD_UPGRADE = _bad("bad-upgrade", "Upgrade on a request with a body (RFC 9931)")
+BAD_CONNECT = _bad("bad-connect", "CONNECT takes host:port and no body (RFC 9110 section 9.3.6)")
 BAD_METHOD = _bad("bad-method", "this method is not supported", 501)
 BAD_SYNTAX = _bad("bad-syntax", "the request is not valid HTTP/1.1")
 BAD_VERSION = _bad("bad-version", "only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
@@ -42,4 +43,23 @@ LONG_TARGET = _bad("long-target", "the request target is longer than limits.uri_
 LOOP = Refusal(508, "IH", "the request has passed through too many proxies", close=True, why="loop")
 SLOW_HEAD = Refusal(
     408, "SI", "the request head took longer than limits.head_timeout", close=True, why="slow-head"
+)
+SLOW_BODY = Refusal(
+    408, "SI", "the request body came slower than limits.body_rate", close=True, why="slow-body"
+)
+NO_TRACE = Refusal(
+    405,
+    "IH",
+    "TRACE ends here (Max-Forwards: 0), and nothing is reflected: it may hold credentials",
+    headers=b"allow: OPTIONS\r\n",
+    close=True,
+    why="trace",
+)
+OPTIONS_HERE = Refusal(
+    200,
+    "",
+    "the proxy's own answer to Max-Forwards: 0 (RFC 9110 section 7.6.2)",
+    headers=b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n",
+    close=True,
+    body=b"",
 )

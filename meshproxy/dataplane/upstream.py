@@ -15,6 +15,7 @@ from meshproxy.core.verdict import Failure
 from meshproxy.dataplane import answers, flow, heads, requests
 from meshproxy.dataplane.answers import UNTIL_CLOSE, Answer
 from meshproxy.dataplane.chunks import Dechunker
+from meshproxy.dataplane.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from meshproxy.core.route import Endpoint
@@ -81,7 +82,7 @@ class Upstream(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.endpoint.connections -= 1
+        self._gone()
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             self._pool.lost(self)
@@ -129,6 +130,10 @@ class Upstream(asyncio.Protocol):
                 self._head = b""
                 self._begin(exchange, answer, head, data)
                 return
+            if answer.status == 101:
+                self._head = b""
+                self._switch(exchange, answer, head, data[end:])
+                return
             if not self._pass_interim(exchange, answer, head):
                 self._broken(exchange)
                 return
@@ -138,14 +143,31 @@ class Upstream(asyncio.Protocol):
     def _pass_interim(self, exchange: Exchange, answer: Answer, head: bytes) -> bool:
         """Whether an interim answer could be passed on."""
         self._interim += 1
-        # A switch that nobody asked for would turn the connection into something else.
-        if answer.status == 101 or self._interim > MAX_INTERIM:
+        if self._interim > MAX_INTERIM:
             return False
         if not self._pool.check.passes(head):
             return False
         if exchange.minor:
             exchange.client.reply(answers.interim_head(answer))
         return True
+
+    def _switch(self, exchange: Exchange, answer: Answer, head: bytes, rest: bytes) -> None:
+        """101: to what was asked for, or to something that nobody wants to be a party to."""
+        if exchange.tunnel and self._pool.check.passes(head) and answers.switches(head):
+            self._join(exchange, answer, rest)
+        else:
+            self._broken(exchange)
+
+    def _join(self, exchange: Exchange, answer: Answer, rest: bytes) -> None:
+        self._exchange = None
+        out = self._conductor.switched(exchange, answer, self._clock())
+        tunnel = Tunnel(exchange, self._conductor, self._clock)
+        early = exchange.client.hand_over(tunnel, out)
+        tunnel.end(self._transport, self._gone)
+        tunnel.join(early, rest)
+
+    def _gone(self) -> None:
+        self.endpoint.connections -= 1
 
     def _begin(self, exchange: Exchange, answer: Answer, head: bytes, data: bytes) -> None:
         """A final head, and as much of its body as came with it, leave in one write."""
@@ -277,6 +299,10 @@ class Upstream(asyncio.Protocol):
             out += exchange.body
         flow.write(self._transport, out, exchange.held)
 
+    def connect(self, exchange: Exchange) -> None:
+        """CONNECT: the connection itself is what was asked for (RFC 9110 section 9.3.6)."""
+        self._join(exchange, Answer(answers.ESTABLISHED), b"")
+
     def stream(self, exchange: Exchange, pieces: list[bytes]) -> None:
         """Write more of the body, or its end."""
         out = pieces
@@ -299,6 +325,10 @@ class Upstream(asyncio.Protocol):
             self._part(exchange, now)
         else:
             self._transport.abort()
+
+    def is_stream(self) -> bool:
+        """Whether the answer under way has no end of its own."""
+        return self._answer is not None and answers.is_events(self._answer)
 
     def hold(self) -> None:
         self._held = True

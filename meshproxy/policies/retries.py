@@ -225,7 +225,7 @@ class Retries:
 
     def depart(self, exchange: Exchange, now: float) -> None:
         """A request earns its upstream a share of a retry; a repeated one earns no more."""
-        if exchange.attempts == 1 and not exchange.replayed:
+        if exchange.attempts == 1 and not exchange.fresh:
             self._account.recent.add_good(now)
 
     def settle(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase

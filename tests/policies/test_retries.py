@@ -297,7 +297,7 @@ def test_a_replayed_request_earns_no_second_share_of_a_retry() -> None:
     retries, exchange = built(scope), exchange_of()
     depart([retries], exchange, scope.cluster.endpoints[0], 100.0)
     settle([retries], exchange, Failure.STALE, 100.0)
-    exchange.attempts, exchange.replayed = 0, True
+    exchange.attempts, exchange.fresh = 0, True
     depart([retries], exchange, scope.cluster.endpoints[0], 100.0)
     assert scope.draft.used["retry", "payments"].report(100.0)["last_10s"]["requests"] == 1
 
