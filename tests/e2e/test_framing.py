@@ -1,13 +1,16 @@
 """Requests with bad framing are refused and closed, and no origin ever sees one of them.
 
-However the bytes are cut into reads, the verdict is the same. RFC 9112 sections 3-7 and 11.2.
+The corpus on real sockets, whole and byte by byte; tests/conformance cuts it in every other way.
+RFC 9112 sections 3-7 and 11.2.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from .corpus import CASES, Case
+from tests.conformance import requests_refused
+from tests.conformance.case import Case
+
 from .harness import Client, Message, Origin, Sidecar
 
 CONFIG = """
@@ -15,7 +18,7 @@ inbound:
   listen: <inbound>
   app: http://<app>
 """
-HEAD_BYTES = [case for case in CASES if len(case.data) < 4_000]
+SHORT = [case for case in requests_refused.ALL if len(case.data) < 4_000]
 
 
 def refused(sidecar: Sidecar, pieces: list[bytes]) -> Message:
@@ -36,26 +39,15 @@ def check(case: Case, answer: Message, origin: Origin) -> None:
         assert origin.received == 0
 
 
-def test_the_corpus_holds_every_kind() -> None:
-    assert len(CASES) >= 75
-    assert len({case.name for case in CASES}) == len(CASES)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", requests_refused.ALL, ids=lambda case: case.name)
 def test_a_bad_request_is_refused_and_closed(case: Case, sidecar: Sidecar, origin: Origin) -> None:
     check(case, refused(sidecar, [case.data]), origin)
 
 
-@pytest.mark.parametrize("case", HEAD_BYTES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", SHORT, ids=lambda case: case.name)
 def test_it_is_refused_byte_by_byte_too(case: Case, sidecar: Sidecar, origin: Origin) -> None:
     pieces = [case.data[i : i + 1] for i in range(len(case.data))]
     check(case, refused(sidecar, pieces), origin)
-
-
-@pytest.mark.parametrize("case", HEAD_BYTES[::7], ids=lambda case: case.name)
-def test_no_split_changes_the_verdict(case: Case, sidecar: Sidecar, origin: Origin) -> None:
-    for at in range(1, len(case.data)):
-        check(case, refused(sidecar, [case.data[:at], case.data[at:]]), origin)
 
 
 def test_a_bad_request_behind_a_good_one_is_refused_alone(sidecar: Sidecar, origin: Origin) -> None:
