@@ -1,22 +1,25 @@
 """The access log: one line for an exchange that ended, if it is worth one.
 
 Decides which exchanges get a line and what it says. No client can write into it: a line
-holds no query, no header but the request id, and every byte that is not printable ASCII is
-escaped.
+holds no query, no user and password of a URL, no header but the request id, and every byte
+that is not printable ASCII is escaped.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshproxy.telemetry.log import Clock
+from meshproxy.telemetry.log import FIELD, Clock, short
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
 
-PATH_BYTES = 2048
 METHOD_BYTES = 32
+
+_TAIL = re.compile(rb"[?#].*", re.DOTALL)
+_CREDENTIALS = re.compile(rb"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?).*@", re.DOTALL)
 
 _ESCAPES = {
     code: f"\\x{code:02x}" for code in range(256) if not (0x20 <= code < 0x7F and code != 0x5C)
@@ -97,12 +100,14 @@ class AccessLog:
             "bytes_in": exchange.bytes_in,
             "bytes_out": exchange.bytes_out,
             "client": exchange.peer.address,
-            "request_id": plain(exchange.request_id),
+            "request_id": short(plain(exchange.request_id[: FIELD + 1])),
             "trace_id": exchange.trace[0].decode() if exchange.trace else "",
         }
         refusal = exchange.refusal
         if refusal is not None:
             fields["detail"], fields["rule"] = refusal.detail, refusal.rule
+            if refusal.why:
+                fields["why"] = refusal.why
         elif exchange.failure is not None:
             fields["detail"] = exchange.failure.detail
         return fields
@@ -131,10 +136,13 @@ def _endpoint(exchange: Exchange) -> str:
 
 def _path(exchange: Exchange) -> str:
     """Without the query, where secrets are; at most 2 KiB of it."""
-    path = exchange.path or exchange.target.partition(b"?")[0]
-    if len(path) <= PATH_BYTES:
-        return plain(path)
-    return plain(path[:PATH_BYTES]) + "..."
+    return short(plain((exchange.path or _unread_path(exchange.target))[: FIELD + 1]))
+
+
+def _unread_path(target: bytes) -> bytes:
+    """Of a target that has no path: what is left without query, fragment and credentials."""
+    left = _TAIL.sub(b"", target)
+    return left if left.startswith(b"/") else _CREDENTIALS.sub(rb"\1", left)
 
 
 def _milliseconds(seconds: float) -> float:

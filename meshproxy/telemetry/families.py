@@ -50,6 +50,12 @@ ATTEMPTS = Family(
     "Attempts, retries included, by result: success, a failure's condition, a failing status.",
     "upstream,result",
 )
+BAD_REQUESTS = Family(
+    "meshproxy_bad_requests_total",
+    "counter",
+    "Requests refused for what they are, not for what is in force, by what was wrong.",
+    "direction,why",
+)
 OVERFLOW = Family(
     "meshproxy_series_dropped_total",
     "counter",
@@ -62,6 +68,7 @@ FAMILIES: tuple[Family, ...] = (
     DURATION,
     FIRST_BYTE,
     IN_FLIGHT,
+    BAD_REQUESTS,
     ATTEMPTS,
     Family(
         "meshproxy_retries_total",

@@ -54,10 +54,14 @@ class Room:
 
 
 class RouteSeries:
-    """What ended on one route; each histogram has one count per bound and one above all."""
+    """What ended on one route; each histogram has one count per bound and one above all.
+
+    `bad` counts refused requests by what was wrong, of all routes of the direction together.
+    """
 
     __slots__ = (
         "_room",
+        "bad",
         "counts",
         "duration_sum",
         "durations",
@@ -67,9 +71,10 @@ class RouteSeries:
         "labels",
     )
 
-    def __init__(self, labels: str, room: Room) -> None:
+    def __init__(self, labels: str, room: Room, bad: dict[str, int]) -> None:
         self.labels = labels
         self.in_flight = 0
+        self.bad = bad
         self.counts: dict[Key, int] = {}
         self.durations = [0] * (len(BOUNDS) + 1)
         self.duration_sum = 0.0
@@ -79,7 +84,10 @@ class RouteSeries:
 
     def ended(self, exchange: Exchange, now: float) -> None:
         """Count one exchange; its status, codes and times are final. Adds, and never raises."""
-        key = (exchange.method, exchange.status, exchange.flags)
+        flags = exchange.flags
+        key = (exchange.method, exchange.status, flags)
+        if flags:
+            self._count_bad(exchange)
         try:
             self.counts[key] += 1
         except KeyError:
@@ -98,6 +106,12 @@ class RouteSeries:
             took = first - began
             self.first_bytes[bisect_left(BOUNDS, took)] += 1
             self.first_byte_sum += took
+
+    def _count_bad(self, exchange: Exchange) -> None:
+        """The word for what was wrong, which the data plane chose; none if nothing was."""
+        refusal = exchange.refusal
+        if refusal is not None and refusal.why:
+            self.bad[refusal.why] = self.bad.get(refusal.why, 0) + 1
 
     def _count_rare(self, key: Key) -> None:
         """A key that is new, or never gets a counter of its own."""
@@ -148,6 +162,7 @@ class Telemetry:
         self._room = Room()
         self._rows: dict[tuple[str, str, str], RouteSeries] = {}
         self._clusters: dict[str, ClusterSeries] = {}
+        self._bad: dict[str, dict[str, int]] = {}
         self._carried: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         python = ".".join(map(str, sys.version_info[:3]))
         labels = (("version", version), ("python", python))
@@ -165,7 +180,8 @@ class Telemetry:
 
     def _new_row(self, key: tuple[str, str, str]) -> RouteSeries:
         labels = zip(("direction", "route", "upstream"), key, strict=True)
-        row = self._rows[key] = RouteSeries(labelled(labels), self._room)
+        bad = self._bad.setdefault(key[0], {})
+        row = self._rows[key] = RouteSeries(labelled(labels), self._room, bad)
         self._room.left += COUNTS_PER_ROW
         return row
 
@@ -207,6 +223,7 @@ class Telemetry:
             "requests": sum(sum(row.counts.values()) for row in rows),
             "in_flight": sum(row.in_flight for row in rows),
             "attempts": sum(sum(cluster.results.values()) for cluster in clusters),
+            "bad_requests": sum(sum(counts.values()) for counts in self._bad.values()),
             "request_counters": sum(len(row.counts) for row in rows),
             "series_dropped": self._room.dropped,
         }
@@ -236,6 +253,10 @@ class Telemetry:
             yield Sample(family, labels, value)
 
     def _own(self) -> Iterator[Sample]:
+        for direction, counts in self._bad.items():
+            for why, count in counts.items():
+                labels = (("direction", direction), ("why", why))
+                yield Sample(families.BAD_REQUESTS.name, labels, count)
         yield Sample(families.OVERFLOW.name, (), self._room.dropped)
         yield self._build
 

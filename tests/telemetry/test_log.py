@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from meshproxy.telemetry.log import Clock, Log
+from meshproxy.telemetry.log import FIELD, KINDS, Clock, Log
 
 WALL = 1_700_000_000.25
 
@@ -21,10 +21,11 @@ class Output:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.now = 0.0
         self.fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
     def log(self, level: str | None = None, form: str | None = None) -> Log:
-        return Log(self.fd, level, form, lambda: WALL)
+        return Log(self.fd, level, form, lambda: WALL, lambda: self.now)
 
     def lines(self) -> list[str]:
         return self.path.read_text().splitlines()
@@ -118,6 +119,90 @@ def test_what_json_cannot_say_is_spelled(output: Output) -> None:
     first, second = output.events()
     assert "udcff" in first["name"]
     assert second["path"] == "/a"
+
+
+def test_a_line_is_ascii_and_its_fields_are_bounded(output: Output) -> None:
+    for form in ("json", "text"):
+        log = output.log(form=form)
+        texts = ["\x1b[2J", "\x7f", "\x85", "é", "\u2028", "\u202e", "\U0001f600", "x" * 9000]
+        log.tell("odd", word="é", many=texts * 40, inside={"ключ": {"\x7f": 2**70}}, none=None)
+    for line in output.path.read_bytes().decode("ascii").splitlines():
+        assert line.isprintable()
+    found = orjson.loads(output.lines()[0])
+    assert found["many"][1:4] == ["\\x7f", "\\x85", "\\xe9"]
+    assert len(found["many"][7]) == FIELD
+    assert found["many"][-1] == "and 220 more"
+    assert len(output.lines()) == 2
+
+
+def test_what_cannot_be_said_leaves_the_rest_of_its_line_alone(output: Output) -> None:
+    output.log().tell("odd", level="error", name="\udcff", count=7, huge=2**80)
+    (event,) = output.events()
+    assert (event["event"], event["level"], event["count"]) == ("odd", "error", 7)
+    assert event["huge"] == str(2**80)
+
+
+def test_a_repeated_event_is_written_once_in_a_while_with_what_was_left_out(
+    output: Output,
+) -> None:
+    log = output.log()
+
+    def full() -> None:
+        log.tell("full", level="warning", once_per=1.0, direction="inbound")
+
+    for _ in range(1000):
+        full()
+    output.now = 0.99
+    full()
+    log.flush()
+    assert [event.get("left_out") for event in output.events()] == [None]
+    output.now = 1.0
+    log.flush()
+    assert [event.get("left_out") for event in output.events()] == [None, 1000]
+    assert output.events()[1]["direction"] == "inbound"
+    assert output.events()[1]["level"] == "warning"
+
+
+def test_a_storm_writes_a_line_a_second_and_counts_every_event(output: Output) -> None:
+    log = output.log()
+    for tick in range(100):
+        output.now = tick / 10
+        log.tell("full", once_per=1.0)
+        log.flush()
+    log.close()
+    told = [event.get("left_out", 1) for event in output.events()]
+    assert len(told) == 11
+    assert sum(told) == 100
+
+
+def test_after_a_rest_an_event_is_written_at_once_again(output: Output) -> None:
+    log = output.log()
+    for now in (0.0, 2.0, 4.0):
+        output.now = now
+        log.flush()
+        log.tell("full", once_per=1.0)
+    assert [event.get("left_out") for event in output.events()] == [None] * 3
+
+
+def test_other_fields_are_another_event_up_to_a_bound(output: Output) -> None:
+    log = output.log()
+    log.tell("full", once_per=1.0, direction="inbound")
+    log.tell("full", once_per=1.0, direction="outbound")
+    assert len(output.lines()) == 2
+    for number in range(1000):
+        log.tell("full", once_per=1.0, client=str(number))
+    assert len(output.lines()) == KINDS + 1
+    output.now = 5.0
+    log.flush()
+    assert output.events()[-1]["left_out"] == 1000 - (KINDS - 2) - 1
+
+
+def test_what_is_not_written_at_this_level_is_not_counted_either(output: Output) -> None:
+    log = output.log(level="error")
+    log.tell("full", once_per=1.0)
+    log.set_level("info")
+    log.tell("full", once_per=1.0)
+    assert [event.get("left_out") for event in output.events()] == [None]
 
 
 def test_lines_of_others_wait_for_the_batch(output: Output) -> None:

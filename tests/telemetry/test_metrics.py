@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.report import Sample
+from meshproxy.core.verdict import Refusal
 from meshproxy.telemetry.families import FAMILIES
 from meshproxy.telemetry.metrics import BOUNDS, COUNTS, COUNTS_PER_ROW, ROWS, Telemetry, samples_of
 
@@ -30,8 +31,10 @@ def ended(
     flags: str = "",
     first_byte: float = 0.0,
     began: float = 100.0,
+    why: str = "",
 ) -> Exchange:
-    fields = {"method": method, "status": status, "flags": flags}
+    refusal = Refusal(status, flags, "no", why=why) if flags else None
+    fields = {"method": method, "status": status, "flags": flags, "refusal": refusal}
     return cast(Exchange, cast(Any, SimpleNamespace(**fields, began=began, first_byte=first_byte)))
 
 
@@ -61,6 +64,32 @@ def test_requests_are_counted_by_method_code_and_flags() -> None:
         ("POST", "503", "UF,URX"): 1,
         ("_OTHER", "405", ""): 1,
     }
+
+
+def test_bad_requests_are_counted_by_direction_and_what_was_wrong() -> None:
+    telemetry = Telemetry()
+    for direction, route, why in (
+        ("inbound", "__unmatched__", "bad-length"),
+        ("inbound", "GET /a", "bad-length"),
+        ("inbound", "GET /a", "bad-syntax"),
+        ("outbound", "default", "bad-length"),
+    ):
+        telemetry.series(direction, route, "app").ended(ended(status=400, flags="IH", why=why), 101)
+    found = values(page(telemetry), "meshproxy_bad_requests_total", "direction", "why")
+    assert found == {
+        ("inbound", "bad-length"): 2,
+        ("inbound", "bad-syntax"): 1,
+        ("outbound", "bad-length"): 1,
+    }
+    assert telemetry.stats()["bad_requests"] == 4
+
+
+def test_an_answer_and_a_limit_are_no_bad_requests() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("inbound", "r", "app")
+    for exchange in (ended(), ended(status=429, flags="RL"), ended(status=503, flags="UF")):
+        series.ended(exchange, 101.0)
+    assert values(page(telemetry), "meshproxy_bad_requests_total", "why") == {}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +258,8 @@ def busy() -> Telemetry:
     telemetry = Telemetry()
     for route in ("GET /a/*", 'odd "name"\\', "__unmatched__"):
         series = telemetry.series("inbound", route, "app")
-        for exchange in (ended(first_byte=100.1), ended(b"POST", 503, "UO"), ended(b"X", 404)):
+        bad = ended(b"", 400, "IH", why="bad-syntax")
+        for exchange in (ended(first_byte=100.1), ended(b"POST", 503, "UO"), ended(b"X", 404), bad):
             series.ended(exchange, 100.2)
     telemetry.cluster_series("app").attempted("connect-failure")
     return telemetry
