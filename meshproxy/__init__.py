@@ -16,7 +16,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         watch  reload  changes  view  ports  serving  probes  admin
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
-        sides  deadlines  heads  chunks  fields  kinds
+        room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  access_log  log  lines
@@ -30,7 +30,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     core/         NOUNS: exchange  verdict  route  ledger  report  classify  fields
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
-        trace  match  path  units
+        trace  match  path  destination  units
 
 The walk of a request, across the rooms.
 

@@ -32,6 +32,7 @@ from meshproxy.dataplane.front import Front, Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.pool import Pool
+from meshproxy.dataplane.room import Room, descriptors
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
 from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.validate import Settings, validate
@@ -79,7 +80,8 @@ class App:
         self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
         self._dialer.settle = self._pool.dialled
         self._pool.conductor = self._conductor
-        self._front = Front(loop, self._conductor, time.monotonic)
+        self._room = Room(descriptors())
+        self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
         self._reloader: Reloader[Prepared] = Reloader(
             source, self._load, self._adopt, log.tell, time.time
@@ -120,11 +122,23 @@ class App:
             if isinstance(cell, Endpoint):
                 self._pool.retire(cell)
         self._settings = prepared.settings
+        self._say_room(prepared.settings.file.limits.connections)
         logs = prepared.settings.file.logs
         self._log.configure(logs)
         self._access.configure(logs)
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
+
+    def _say_room(self, wanted: int) -> None:
+        """The config may ask for more clients than this process has descriptors for."""
+        if wanted > self._room.most:
+            self._log.tell(
+                "connections_capped",
+                level="warning",
+                wanted=wanted,
+                most=self._room.most,
+                why="each may need two file descriptors: raise the limit of open files",
+            )
 
     # ---- life
 

@@ -73,6 +73,7 @@ class FakeTransport:
         self.eof = False
         self.reading = True
         self.protocol: Any = None
+        self.unsent = 0
 
     def write(self, data: bytes) -> None:
         assert not self.closed, "written after close"
@@ -105,6 +106,9 @@ class FakeTransport:
 
     def resume_reading(self) -> None:
         self.reading = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
@@ -179,7 +183,7 @@ class FakeListener:
     def welcome(self, client: Downstream, address: str) -> Peer:
         return self.peer
 
-    def farewell(self, client: Downstream) -> None:
+    def farewell(self, client: Downstream, address: str) -> None:
         pass
 
 

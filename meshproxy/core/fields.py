@@ -1,8 +1,8 @@
 """The units of the file as pydantic types: what is written becomes a plain number.
 
 `Duration` is seconds, `Timeout` the same with 0.0 for `off`, `Percent` a share from 0 to 1,
-`Size` bytes, `RateOf` a count per seconds. A bare number where a unit belongs is refused with
-a word on how to write it.
+`Size` bytes, `Throughput` bytes per second with 0.0 for `off`, `RateOf` a count per seconds. A
+bare number where a unit belongs is refused with a word on how to write it.
 """
 
 from __future__ import annotations
@@ -76,6 +76,19 @@ Size = Annotated[
     _reading(units.size),
     PlainSerializer(units.write_size, return_type=str, when_used="json"),
     _schema(units.SIZE_PATTERN, "64KiB"),
+]
+Throughput = Annotated[
+    float,
+    _reading(units.throughput),
+    PlainSerializer(units.write_throughput, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": units.THROUGHPUT_PATTERN, "examples": ["1KiB/s"]},
+                {"const": "off"},
+            ]
+        }
+    ),
 ]
 Rate = Annotated[
     RateOf,

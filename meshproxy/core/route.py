@@ -7,7 +7,7 @@ ledger. Nothing here decides; phases are filled in by the policies at compile ti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,12 +32,22 @@ gunicorn closes at 2 s and uvicorn at 5 s; whoever waits longer meets the race.
 """
 
 
+class Guard(Protocol):
+    """Judges each address that a client's choice of a host leads to, before it is dialled."""
+
+    def why_not(self, ip: str, port: int, ours: Callable[[str], bool]) -> str | None:
+        """Why not, if so. `ours(ip)` says whether an address is one of this machine."""
+
+
 class Endpoint:
-    """One address of a cluster: its load, what was learned of it, and its idle connections."""
+    """One address of a cluster: its load, what was learned of it, and its idle connections.
+
+    `guard` is set where a client chose the host; `why_not` is then what it said last.
+    """
 
     __slots__ = (
-        "connections", "cost", "cost_at", "dials", "host", "idle", "idle_for", "load", "name",
-        "port", "retired", "waiters", "weight",
+        "connections", "cost", "cost_at", "dials", "guard", "host", "idle", "idle_for", "load",
+        "name", "port", "retired", "waiters", "weight", "why_not",
     )  # fmt: skip
 
     def __init__(self, name: str, host: str, port: int, weight: int = 1) -> None:
@@ -54,6 +64,8 @@ class Endpoint:
         self.waiters: deque[Any] = deque()
         self.idle_for = IDLE_UPSTREAM
         self.retired = False
+        self.guard: Guard | None = None
+        self.why_not = ""
 
 
 class Classifier(Protocol):
@@ -87,7 +99,7 @@ class Cluster:
     """The endpoints of one service, or the app itself."""
 
     name: str
-    endpoints: tuple[Endpoint, ...]
+    endpoints: Collection[Endpoint]
     series: ClusterSeries
 
 
@@ -148,7 +160,10 @@ class FieldKinds(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limits:
-    """Bounds on what a client may send; bytes, counts and seconds."""
+    """Bounds on what a client may send and take; bytes, counts, seconds, bytes per second.
+
+    0.0 or 0 switches off what can be.
+    """
 
     header_bytes: int = 32 * 1024
     headers: int = 100
@@ -156,6 +171,9 @@ class Limits:
     connections: int = 10000
     head_timeout: float = 10.0
     keep_alive: float = 75.0
+    body_rate: float = 1024.0
+    write_timeout: float = 30.0
+    connections_per_client: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

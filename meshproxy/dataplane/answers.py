@@ -116,8 +116,22 @@ def read_answer(exchange: Exchange, head: bytes) -> Answer | None:
         return None
     status = answer.status
     if exchange.method == b"HEAD" or status == 204 or status == 304 or status < 200:
+        if not _bodiless(answer):
+            return None
         answer.length = 0
     return answer
+
+
+def _bodiless(answer: Answer) -> bool:
+    """Whether an answer without a body may be passed on (RFC 9112 section 6.3, rule 1).
+
+    A length or a coding is meant for the body of a GET in answers to HEAD and in a 304. In the
+    rest it announces bytes that would be taken for the next answer (RFC 9110 section 8.6).
+    """
+    framed = answer.length not in (UNTIL_CLOSE, 0)
+    if framed and answer.status == 204:
+        answer.keep_alive = False
+    return not (framed and answer.status < 200)
 
 
 def _read_fields(exchange: Exchange, answer: Answer, parts: list[bytes]) -> bool:

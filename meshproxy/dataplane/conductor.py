@@ -43,6 +43,8 @@ class Conductor:
         refusal = exchange.refusal
         if refusal is not None:
             plan.unmatched.series.in_flight += 1
+            for admit in plan.unmatched.phases.admit:
+                admit(exchange, now)  # named and traced; that it is refused is known already
             self._refuse(exchange, refusal, now)
             return
         exchange.route = route = plan.table.match(exchange)

@@ -13,6 +13,7 @@ from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
 from meshproxy.dataplane import flow, heads, refusals, requests
 from meshproxy.dataplane.chunks import Dechunker
+from meshproxy.dataplane.stalls import Pace, Unsent
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.listener import Listener
@@ -28,8 +29,8 @@ class Downstream(asyncio.Protocol):
 
     __slots__ = (
         "_at", "_backlog", "_closing", "_current", "_dechunker", "_eof", "_held", "_left",
-        "_linger", "_listener", "_now", "_peer", "_running", "_transport", "busy_since",
-        "idle_since",
+        "_linger", "_listener", "_now", "_pace", "_peer", "_running", "_transport", "_unsent",
+        "busy_since", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -51,6 +52,9 @@ class Downstream(asyncio.Protocol):
         self._current: Exchange | None = None
         self._left = 0
         self._dechunker: Dechunker | None = None
+        # What the sweep remembers of a client that does not move.
+        self._pace: Pace | None = None
+        self._unsent: Unsent | None = None
 
     # ---- transport
 
@@ -92,7 +96,7 @@ class Downstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # FIN or RST alike
         self._closing = True
-        self._listener.farewell(self)
+        self._listener.farewell(self, self._peer.address)
         if self._current is not None:
             self._listener.conductor.client_gone(self._current, self._listener.clock())
 
@@ -141,7 +145,11 @@ class Downstream(asyncio.Protocol):
         refusal = requests.read_request(exchange, head, plan)
         if listener.draining:
             exchange.keep_alive = False
-        if refusal is None:
+        if refusal is not None:
+            # What is no head at all is told so, however many reads it came in.
+            if not (head[:1].isalpha() and heads.may_go_on(head)):
+                refusal = refusals.BAD_SYNTAX
+        else:
             length = exchange.length
             if length == 0:
                 exchange.complete = True
@@ -202,6 +210,7 @@ class Downstream(asyncio.Protocol):
 
     def _begin_body(self, exchange: Exchange) -> Refusal | None:
         """Take what came of the body with its head, and remember how the rest ends."""
+        self._pace = Pace(exchange, self._now)
         if exchange.length == CHUNKED:
             self._dechunker = Dechunker()
         else:
@@ -263,7 +272,7 @@ class Downstream(asyncio.Protocol):
         early, self._backlog = self._backlog[self._at :], b""
         self._at = 0
         self.reply(head)
-        tunnel.end(self._transport, lambda: self._listener.farewell(self))
+        tunnel.end(self._transport, lambda: self._listener.farewell(self, self._peer.address))
         return early
 
     def hold(self) -> None:
@@ -315,18 +324,46 @@ class Downstream(asyncio.Protocol):
     # ---- time, called by the listener's sweep
 
     def sweep(self, now: float) -> None:
-        """Close what has been idle, lingering, or sending one head, for too long."""
+        """Close what has been idle, lingering, stuck, or slow with a head, for too long."""
         limits = self._listener.plan.limits
+        current = self._current
+        if self._transport.get_write_buffer_size():
+            self._sweep_unsent(now, limits.write_timeout)
+            return
+        self._unsent = None
         if self._closing:
-            if self._current is None and now - self.idle_since >= LINGER_SECONDS:
+            if self._linger and current is None and now - self.idle_since >= LINGER_SECONDS:
                 self._transport.abort()
-        elif self._current is None:
-            if self.busy_since:
-                if now - self.busy_since >= limits.head_timeout:
-                    self._now = now
-                    self._refuse(refusals.SLOW_HEAD)
-            elif now - self.idle_since >= limits.keep_alive:
-                self._transport.close()
+        elif current is not None:
+            if not current.complete and limits.body_rate:
+                self._sweep_body(current, now, limits.body_rate)
+        elif self.busy_since:
+            if now - self.busy_since >= limits.head_timeout:
+                self._now = now
+                self._refuse(refusals.SLOW_HEAD)
+        elif now - self.idle_since >= limits.keep_alive:
+            self._transport.close()
+
+    def _sweep_unsent(self, now: float, seconds: float) -> None:
+        """Cut off a client that takes nothing of what it is sent."""
+        self.idle_since = now  # an unwanted body is read on for a moment after the answer left
+        if self._unsent is None:
+            self._unsent = Unsent(now)
+        if seconds and self._unsent.stuck(self._transport, now, seconds):
+            if self._current is not None:
+                self._current.flag("SI")
+            self._transport.abort()
+
+    def _sweep_body(self, current: Exchange, now: float, rate: float) -> None:
+        """Refuse a body that comes too slowly, unless it is we who do not read it."""
+        pace = self._pace
+        if pace is None:
+            return
+        if self._held:
+            pace.rest(current, now)
+        elif pace.too_slow(current, now, rate):
+            self._deafen()
+            self._listener.conductor.unreadable(current, refusals.SLOW_BODY, now)
 
     def turn_away(self) -> None:
         """Close after what has been written; nothing that still comes is read."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from meshproxy.core.route import Plan
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.listener import Listener, bind
+from meshproxy.dataplane.room import Room
 
 Place = tuple[str, int]
 
@@ -30,8 +31,12 @@ class Front:
         loop: asyncio.AbstractEventLoop,
         conductor: Conductor,
         clock: Callable[[], float],
+        room: Room,
+        tell: Callable[..., None],
     ) -> None:
         self.draining = False
+        self._room = room
+        self._tell = tell
         self._loop = loop
         self._conductor = conductor
         self._clock = clock
@@ -80,7 +85,9 @@ class Front:
             if known is not None:
                 known.plan = plan
             else:
-                listener = Listener(made[place], plan, self._conductor, self._clock)
+                listener = Listener(
+                    made[place], plan, self._conductor, self._clock, self._room, self._tell
+                )
                 listener.draining = self.draining
                 self._open[place] = listener
                 fresh.append(listener)

@@ -15,28 +15,45 @@ from meshproxy.core.route import Plan
 from meshproxy.dataplane import heads
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
+from meshproxy.dataplane.room import Room
 
 BACKLOG = 4096
 
-_FULL_BODY = (
-    b'{"title":"Service Unavailable","status":503,"reason":"UO","rule":"limits.connections",'
-    b'"detail":"as many clients are connected as limits.connections allows","retry_after":1}'
+
+def _full(rule: str, detail: str) -> bytes:
+    """To a client for whom there is no room; nothing of its request is read."""
+    body = (
+        '{"title":"Service Unavailable","status":503,"reason":"UO",'
+        f'"rule":"{rule}","detail":"{detail}","retry_after":1}}'
+    )
+    return (
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
+        "x-meshproxy-reason: UO\r\nretry-after: 1\r\nconnection: close\r\n"
+        f"content-length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+FULL = _full("limits.connections", "as many clients are connected as there is room for")
+TOO_MANY = _full(
+    "limits.connections_per_client", "this client has as many connections as one may have"
 )
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
-    b"x-meshproxy-reason: UO\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_FULL_BODY), _FULL_BODY)
-)
-"""To a client for whom there is no room; nothing of its request is read."""
 
 
 class Listener:
     """One address of the config: `plan` is replaced on reload, connections stay."""
 
     def __init__(
-        self, sock: socket.socket, plan: Plan, conductor: Conductor, clock: Callable[[], float]
+        self,
+        sock: socket.socket,
+        plan: Plan,
+        conductor: Conductor,
+        clock: Callable[[], float],
+        room: Room,
+        tell: Callable[..., None],
     ) -> None:
         self.plan = plan
+        self._room = room
+        self._tell = tell
         self.conductor = conductor
         self.clock = clock
         self.check = heads.request_check()
@@ -59,15 +76,30 @@ class Listener:
     def welcome(self, client: Downstream, address: str) -> Peer:
         """Count a new client in, and say who it is."""
         self.clients.add(client)
-        if len(self.clients) > self.plan.limits.connections:
-            self.refused += 1
-            client.reply(FULL)
-            client.turn_away()
+        limits, room = self.plan.limits, self._room
+        its_own = room.enter(address)
+        if room.clients > min(limits.connections, room.most):
+            self._turn_away(client, FULL, "connections")
+        elif 0 < limits.connections_per_client < its_own:
+            self._turn_away(client, TOO_MANY, "connections_per_client")
         trusted = self.plan.trusts(address)
         return Peer(address, trusted, own_block(address))
 
-    def farewell(self, client: Downstream) -> None:
+    def farewell(self, client: Downstream, address: str) -> None:
         self.clients.discard(client)
+        self._room.leave(address)
+
+    def _turn_away(self, client: Downstream, answer: bytes, limit: str) -> None:
+        self.refused += 1
+        client.reply(answer)
+        client.turn_away()
+        self._tell(
+            "connections_full",
+            level="warning",
+            once_per=1.0,
+            listener=self.plan.key,
+            limit=f"limits.{limit}",
+        )
 
     def sweep(self, now: float) -> None:
         """Let every client look at its own clock."""

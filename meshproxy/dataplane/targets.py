@@ -100,6 +100,9 @@ def _read_absolute(exchange: Exchange, target: bytes) -> Refusal | None:
     if _read_host(authority) is None:
         return refusals.BAD_TARGET
     exchange.host = authority
+    if not path and exchange.method == b"OPTIONS":
+        exchange.target = exchange.path = b"*"  # RFC 9112 section 3.2.4
+        return None
     return _read_path(exchange, path if path[:1] == b"/" else b"/" + path, b"")
 
 

@@ -79,10 +79,16 @@ class Upstream(asyncio.Protocol):
             self._body_received(exchange, self._answer, data)
 
     def eof_received(self) -> bool:
+        """The end, in good order: nobody waits for what we may still have to send."""
+        self._ended(None)
+        self._transport.abort()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone()
+        self._ended(exc)
+
+    def _ended(self, exc: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             self._pool.lost(self)
@@ -254,13 +260,11 @@ class Upstream(asyncio.Protocol):
         """Back to the pool, if request and answer both ended where they said they would."""
         exchange.upstream = self._exchange = None
         answer, self._answer = self._answer, None
-        if (
-            answer is None
-            or not answer.keep_alive
-            or self._excess
-            or not exchange.complete
-            or self._transport.is_closing()
-        ):
+        if not exchange.complete:
+            # The rest of the request is not wanted: closing would wait until it was sent.
+            self._transport.abort()
+            return
+        if answer is None or not answer.keep_alive or self._excess or self._transport.is_closing():
             self.close()
             return
         if answer.idle_for:

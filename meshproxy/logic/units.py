@@ -10,6 +10,7 @@ import re
 
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$"
 SIZE_PATTERN = r"^[0-9]+(B|KiB|MiB|GiB)$"
+THROUGHPUT_PATTERN = r"^[0-9]+(B|KiB|MiB|GiB)/s$"
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?/(s|m|h|d|[0-9]+(ms|s|m|h))$"
 
@@ -47,6 +48,19 @@ def size(value: object) -> int:
     if unit not in _BYTES:
         raise ValueError(f"unknown unit {unit!r}: write B, KiB, MiB or GiB, as in 64KiB")
     return int(float(number) * _BYTES[unit])
+
+
+def throughput(value: object) -> float:
+    """Bytes per second of `1KiB/s`; 0.0 for `off`."""
+    if value == _OFF:
+        return 0.0
+    amount, slash, period = str(value).partition("/")
+    if isinstance(value, bool) or not slash or period != "s":
+        raise ValueError("write bytes per second such as 1KiB/s, or off")
+    count = size(amount)
+    if not count:
+        raise ValueError("a throughput must be above zero; write off to have none")
+    return float(count)
 
 
 def percent(value: object) -> float:
@@ -107,6 +121,11 @@ def write_size(count: int) -> str:
         if count and count % _BYTES[unit] == 0:
             return f"{count // _BYTES[unit]}{unit}"
     return f"{count}B"
+
+
+def write_throughput(rate: float) -> str:
+    """`1024.0` as `1KiB/s`, or `off` for 0.0."""
+    return f"{write_size(int(rate))}/s" if rate else _OFF
 
 
 def write_percent(share: float) -> str:

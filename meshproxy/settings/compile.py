@@ -32,7 +32,16 @@ from meshproxy.settings.addresses import Address
 from meshproxy.settings.chains import Chain, Step
 from meshproxy.settings.matches import Match
 from meshproxy.settings.routes import Routes
-from meshproxy.settings.schema import Inbound, InboundRoute, Outbound, OutboundRoute, Service, Trust
+from meshproxy.settings.schema import (
+    OFF,
+    Inbound,
+    InboundRoute,
+    LimitsSpec,
+    Outbound,
+    OutboundRoute,
+    Service,
+    Trust,
+)
 from meshproxy.settings.tables import OutboundTable, ServiceTable
 from meshproxy.settings.validate import Settings
 from meshproxy.settings.views import APP
@@ -179,7 +188,7 @@ class _Compiler:
             table=table,
             unmatched=unmatched,
             kinds=self._tools.kinds({*reads, *matched} - set(replaces), replaces),
-            limits=Limits(**self._settings.file.limits.model_dump()),
+            limits=_limits(self._settings.file.limits),
             trusts=_trusts(self._settings.file.trust, direction),
             record=self._tools.record,
             routes=tuple(routes),
@@ -219,6 +228,13 @@ def _outbound_table(
         if service.prefix is not None:
             prefixes[service.prefix.encode()] = services[name].table(len(service.prefix))
     return OutboundTable(hosts, prefixes, unmatched)
+
+
+def _limits(spec: LimitsSpec) -> Limits:
+    said = spec.model_dump()
+    if said["connections_per_client"] == OFF:
+        said["connections_per_client"] = 0
+    return Limits(**said)
 
 
 def _trusts(trust: Trust, direction: str) -> Callable[[str], bool]:

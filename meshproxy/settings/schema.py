@@ -20,12 +20,23 @@ from pydantic import (
 )
 
 from meshproxy.core.classify import DEFAULT_FAILURES
-from meshproxy.core.fields import Duration, Percent, Size, Timeout
+from meshproxy.core.fields import Duration, Percent, Size, Throughput, Timeout
 from meshproxy.policies.contract import Spec
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.addresses import ADDRESS_PATTERN, Address, App, Listen, Upstream
 from meshproxy.settings.matches import MATCH_PATTERN, Match
-from meshproxy.settings.words import Failure, Host, Label, Name, Network, One, OrText, Prefix
+from meshproxy.settings.words import (
+    Failure,
+    Host,
+    Label,
+    Name,
+    Network,
+    One,
+    OrText,
+    Place,
+    Prefix,
+    one_word,
+)
 
 OFF: Literal["off"] = "off"
 TOP_LEVEL = frozenset({"tracing"})
@@ -165,13 +176,48 @@ class Service(OutboundPlace):
     routes: list[OutboundRoute] = Field(default=[], description="First match wins.")
 
 
+class Allow(Strict):
+    """Hosts of no service that may be called all the same."""
+
+    allow: list[Place] = Field(
+        min_length=1, description="Hosts, with a port if need be; *. in front for all below."
+    )
+    networks: list[Network] = Field(
+        default=[], description="Ranges to open that are closed by themselves, as 127.0.0.0/8."
+    )
+
+
+def _word_or_allow(value: Any) -> str:
+    return "<allow>" if isinstance(value, dict | Allow) else "<word>"
+
+
+_HOW_ALLOW = "{allow: [api.example.com]}"
+_Allow = Annotated[Allow, Tag("<allow>")]
+UnknownHosts = Annotated[
+    Annotated[
+        Literal["reject", "pass"], one_word("reject", "pass", other=_HOW_ALLOW), Tag("<word>")
+    ]
+    | _Allow,
+    Discriminator(_word_or_allow),
+]
+Connect = Annotated[
+    Annotated[Literal["off"], one_word(OFF, other=_HOW_ALLOW), Tag("<word>")] | _Allow,
+    Discriminator(_word_or_allow),
+]
+
+
 class Outbound(Strict):
     """Your app -> this sidecar -> other services."""
 
     listen: Listen = Field(
         default=Address("127.0.0.1", 15001), description="Where your app connects."
     )
-    unknown_hosts: Literal["reject"] = Field(default="reject", description="Hosts of no service.")
+    unknown_hosts: UnknownHosts = Field(
+        default="reject", description="Hosts of no service; port 80 where a host says none."
+    )
+    connect: Connect = Field(
+        default="off", description="CONNECT tunnels; port 443 where a host says none."
+    )
     defaults: OutboundPlace = Field(
         default_factory=lambda: OutboundPlace(), description="Every service starts from these."
     )
@@ -225,6 +271,15 @@ class LimitsSpec(Strict):
     )
     keep_alive: Duration = Field(
         default=75.0, gt=0, description="Idle client connections stay this long."
+    )
+    body_rate: Throughput = Field(
+        default=1024.0, description="A request body that comes slower over 10 s is refused."
+    )
+    write_timeout: Timeout = Field(
+        default=30.0, description="A client that takes nothing for so long is cut off."
+    )
+    connections_per_client: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["off"] = Field(
+        default="off", description="Connections of one client address at once."
     )
 
 
