@@ -13,7 +13,7 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load image lock clean
+.PHONY: help demo test lint format unit bench load stalls image lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo
 	@echo "  make bench    CPU per request beside Envoy, nginx, HAProxy and aiohttp (minutes)"
 	@echo "  make load     locust scenarios with thresholds: mix, burst, failures, reload"
+	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
 	@echo "  make lint     ruff and mypy only;  make format  lets ruff rewrite the files"
 	@echo "  make unit     the tests without the end-to-end ones (seconds)"
 	@echo "  make image    build the container image with docker or buildah"
@@ -31,7 +32,7 @@ help:
 	@echo "  make clean    remove the virtual environment and everything generated"
 	@echo
 	@echo "Each sets up $(VENV) first; run the proxy itself as $(VENV)/bin/meshproxy."
-	@echo "Options: PYTHON=python3.12  PORT_BASE=28000 (demo)  ARGS='...' (demo, test, bench, load)"
+	@echo "Options: PYTHON=python3.12  PORT_BASE=28000 (demo)  ARGS='...' (demo, test, bench, load, stalls)"
 
 $(READY): requirements-dev.lock pyproject.toml .ci/venv
 	@sh .ci/venv $(VENV)
@@ -63,6 +64,9 @@ bench: $(READY)
 
 load: $(READY)
 	$(PY) -m loadtests.load $(ARGS)
+
+stalls: $(READY)
+	$(PY) -m loadtests.stalls $(ARGS)
 
 image:
 	@sh .ci/image $(IMAGE)
