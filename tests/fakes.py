@@ -107,6 +107,18 @@ class FakeTransport:
     def resume_reading(self) -> None:
         self.reading = True
 
+    def receives(self, data: bytes) -> None:
+        """The peer sends this: in one read, or in as many as the protocol's buffer needs."""
+        if not hasattr(self.protocol, "get_buffer"):
+            self.protocol.data_received(data)
+            return
+        while data and not self.closed:
+            room = self.protocol.get_buffer(65536)
+            count = min(len(room), len(data))
+            room[:count] = data[:count]
+            data = data[count:]
+            self.protocol.buffer_updated(count)
+
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
@@ -244,7 +256,7 @@ class Stage:
 
     def answer(self, transport: FakeTransport, data: bytes) -> None:
         """The upstream says something."""
-        transport.protocol.data_received(data)
+        transport.receives(data)
 
     def hang_up(self, transport: FakeTransport, error: Exception | None = None) -> None:
         """The connection ends: in good order, or with an error."""
@@ -262,7 +274,7 @@ class Client:
         self.protocol.connection_made(self.transport)  # type: ignore[arg-type]
 
     def says(self, data: bytes) -> None:
-        self.transport.protocol.data_received(data)
+        self.transport.receives(data)
 
     def hears(self) -> bytes:
         return self.transport.take()

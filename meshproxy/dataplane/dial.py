@@ -1,43 +1,98 @@
-"""Opens connections to endpoints: one task per dial, and none per request."""
+"""Opens connections to endpoints: one task per dial, and none per request.
+
+Where a client chose the host, its name is resolved here, once per dial, and the addresses
+that the endpoint's guard lets pass are the ones that are dialled: a second look at the name
+could bring another answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 
+from meshproxy.core.route import Endpoint, Guard
 from meshproxy.core.verdict import Failure
 from meshproxy.dataplane.upstream import Upstream
 
 Settle = Callable[[Upstream, "Failure | None"], None]
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""A name and a port to IP addresses, the best one first; raises OSError."""
 
 
 class Dialer:
     """Called with an unconnected Upstream and a time limit in seconds (0.0: none)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, resolve: Resolve | None = None) -> None:
         self.settle: Settle = None  # type: ignore[assignment]  # set once, by its maker
         self._loop = loop
+        self._resolve = resolve or self._look_up
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, upstream: Upstream, seconds: float) -> None:
-        task = self._loop.create_task(self._connect(upstream, seconds))
+        task = self._loop.create_task(self._dial(upstream, seconds))
         self._tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, upstream: Upstream, seconds: float) -> None:
+    async def _dial(self, upstream: Upstream, seconds: float) -> None:
         endpoint = upstream.endpoint
         failure: Failure | None = None
         try:
             async with asyncio.timeout(seconds or None):
-                await self._loop.create_connection(lambda: upstream, endpoint.host, endpoint.port)
+                if endpoint.guard is None:
+                    await self._connect(upstream, endpoint.host)
+                else:
+                    failure = await self._connect_guarded(upstream, endpoint, endpoint.guard)
         except TimeoutError:
             failure = Failure.CONNECT_TIMEOUT
-        except OSError:
+        except (OSError, UnicodeError):  # the latter: a name that IDNA has no form for
             failure = Failure.CONNECT
         self.settle(upstream, failure)
+
+    async def _connect(self, upstream: Upstream, host: str) -> None:
+        await self._loop.create_connection(lambda: upstream, host, upstream.endpoint.port)
+
+    async def _connect_guarded(
+        self, upstream: Upstream, endpoint: Endpoint, guard: Guard
+    ) -> Failure | None:
+        """Dial what may be dialled of all that the name leads to, one after the other."""
+        failure = Failure.CONNECT
+        allowed = []
+        for ip in await self._resolve(endpoint.host, endpoint.port):
+            why_not = guard.why_not(ip, endpoint.port, is_ours)
+            if why_not is None:
+                allowed.append(ip)
+            else:
+                failure, endpoint.why_not = Failure.FORBIDDEN, why_not
+        for ip in allowed:
+            failure = Failure.CONNECT
+            try:
+                await self._connect(upstream, ip)
+            except TimeoutError:  # the network's own, which is an OSError: ours is a cancellation
+                failure = Failure.CONNECT_TIMEOUT
+            except OSError:
+                continue
+            else:
+                return None
+        return failure
+
+    async def _look_up(self, host: str, port: int) -> Sequence[str]:
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
     async def close(self) -> None:
         """End the dials under way."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def is_ours(ip: str) -> bool:
+    """Whether an address is one of this machine: only then can a socket be bound to it."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True

@@ -28,15 +28,16 @@ class Downstream(asyncio.Protocol):
     """Protocol shell: find the next head, begin its exchange, stream its body."""
 
     __slots__ = (
-        "_at", "_backlog", "_closing", "_current", "_dechunker", "_eof", "_held", "_left",
-        "_linger", "_listener", "_now", "_pace", "_peer", "_running", "_transport", "_unsent",
-        "busy_since", "idle_since",
+        "_at", "_backlog", "_bounded", "_closing", "_current", "_dechunker", "_eof", "_held",
+        "_left", "_linger", "_listener", "_now", "_pace", "_peer", "_running", "_transport",
+        "_unsent", "busy_since", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self._peer: Peer = None  # type: ignore[assignment]  # until connected
+        self._bounded = False
         self._closing = False
         self._eof = False
         self._held = False
@@ -134,8 +135,7 @@ class Downstream(asyncio.Protocol):
             at += 2  # RFC 9112 section 2.2: one empty line before a request is forgiven
         end = data.find(heads.END, at) + 4
         if end < 4:
-            self._at = at
-            return self._wait_for_head()
+            return self._wait_for_head(at)
         self.busy_since = 0.0
         size = len(data)
         head = data if at == 0 and end == size else data[at:end]
@@ -175,9 +175,9 @@ class Downstream(asyncio.Protocol):
         listener.conductor.begin(exchange, self._now)
         return True
 
-    def _wait_for_head(self) -> bool:
+    def _wait_for_head(self, at: int) -> bool:
         """Go on waiting, unless what has come is too much or cannot become a head."""
-        part = self._backlog[self._at :]
+        part = self._backlog[at:]
         if not self.busy_since:
             self.busy_since = self._now
         limits = self._listener.plan.limits
@@ -186,6 +186,8 @@ class Downstream(asyncio.Protocol):
             refusal = refusals.LONG_HEAD if b"\r\n" in part else refusals.LONG_TARGET
         elif part.count(b"\r\n") > limits.headers + 1:
             refusal = refusals.MANY_FIELDS
+        elif part == b"\r" and at == self._at:
+            pass  # half of the one empty line
         elif part and not (part[:1].isalpha() and heads.may_go_on(part)):
             refusal = refusals.BAD_SYNTAX
         if refusal is not None:
@@ -211,6 +213,9 @@ class Downstream(asyncio.Protocol):
     def _begin_body(self, exchange: Exchange) -> Refusal | None:
         """Take what came of the body with its head, and remember how the rest ends."""
         self._pace = Pace(exchange, self._now)
+        if not self._bounded:
+            self._bounded = True
+            flow.bound(self._transport, self)
         if exchange.length == CHUNKED:
             self._dechunker = Dechunker()
         else:

@@ -9,11 +9,49 @@ import asyncio
 import socket
 import struct
 
-HIGH_WATER = 64 * 1024
+HIGH_WATER = 32 * 1024
 """Bytes a transport may have waiting to be sent before its source is held."""
+
+READ = 64 * 1024
+"""Bytes of a long body that are read at once: what a slow reader can make us hold besides.
+
+The loop by itself reads up to 256 KiB, and what is left of that unsent keeps all of it alive.
+"""
+
+_read_into = memoryview(bytearray(READ))
 
 COPY_LIMIT = 16 * 1024
 """Up to this many bytes are joined into one write; more are handed over as they are."""
+
+
+class Bounded(asyncio.BufferedProtocol):
+    """Reads for another protocol, READ bytes at a time, by way of one buffer for all."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._take = protocol.data_received
+        self.eof_received = protocol.eof_received  # type: ignore[method-assign]  # passed on
+        self.connection_lost = protocol.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # always the same
+        return _read_into
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._take(bytes(_read_into[:nbytes]))
+
+
+def bound(transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+    """From now on read for `protocol` in pieces of at most READ bytes.
+
+    A change of protocol takes effect when reading starts anew.
+    """
+    reading = transport.is_reading() and not transport.is_closing()
+    if reading:
+        transport.pause_reading()
+    transport.set_protocol(Bounded(protocol))
+    if reading:
+        transport.resume_reading()
 
 
 def hold(transport: asyncio.Transport) -> None:

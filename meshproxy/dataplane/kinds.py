@@ -16,7 +16,10 @@ from meshproxy.dataplane.fields import splitter
 ) = range(14)  # fmt: skip
 UNFRAMED = 0
 
-_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+_FORWARDED = (
+    b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip",
+)  # fmt: skip
+_PREFIXES = {b"x-meshproxy-": DROP, b"x-forwarded-": ORIGIN}
 
 _FIXED: dict[bytes, int] = {
     b"host": HOST,
@@ -41,7 +44,7 @@ _FIXED: dict[bytes, int] = {
 # the message is or whom it speaks for, so naming one of them is an attack or a mistake.
 PROTECTED = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"via", b"x-request-id", b"authorization",
-     b"traceparent", b"tracestate", b"b3", b"forwarded", *_FORWARDED}
+     b"traceparent", b"tracestate", b"b3", *_FORWARDED}
 )  # fmt: skip
 
 
@@ -53,7 +56,7 @@ class Kinds:
     def __init__(self, reads: Iterable[bytes], replaces: Iterable[bytes]) -> None:
         table = dict.fromkeys(reads, READ) | dict.fromkeys(replaces, TAKE) | _FIXED
         self.table = table | {name.title(): kind for name, kind in table.items()}
-        self.split = splitter({*table, *PROTECTED}, prefixes=[b"x-meshproxy-"])
+        self.split = splitter({*table, *PROTECTED}, prefixes=_PREFIXES)
 
     def of(self, name: bytes) -> int:
         """The kind of a field that was found, in whatever spelling."""
@@ -63,4 +66,7 @@ class Kinds:
         lower = name.lower()
         if b"_" in lower:
             return BAD
-        return self.table.get(lower, DROP if lower.startswith(b"x-meshproxy-") else KEEP)
+        kind = self.table.get(lower)
+        if kind is not None:
+            return kind
+        return next((kind for start, kind in _PREFIXES.items() if lower.startswith(start)), KEEP)

@@ -99,6 +99,8 @@ def _extend_origin(exchange: Exchange, origin: Mapping[bytes, bytes], host: byte
     """A trusted peer speaks for others: extend what it says instead of starting anew."""
     peer = exchange.peer.address.encode()
     before = origin.get(b"x-forwarded-for")
+    others = origin.keys() - {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+    exchange.lines += [name + b": " + origin[name] for name in sorted(others)]
     exchange.taken[b"x-forwarded-for"] = before or b""
     exchange.lines.append(
         b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n"

@@ -154,9 +154,18 @@ def _read_connection(
     upgrade = b"upgrade" in tokens
     if not named:
         return None, frozenset(), upgrade
-    if named & PROTECTED or any(name.startswith(b"x-forwarded-") for name in named):
+    if any(_is_protected(name, table) for name in named):
         return refusals.BAD_NOMINATION, frozenset(), upgrade
     return None, frozenset(name for name in named if table.get(name) != DROP), upgrade
+
+
+def _is_protected(name: bytes, table: Mapping[bytes, int]) -> bool:
+    """Whether dropping it would change what the message means here, or whom it speaks for."""
+    return (
+        name in PROTECTED
+        or table.get(name, 0) >= READ
+        or name.startswith((b"x-forwarded-", b"x-b3-"))
+    )
 
 
 def _without(

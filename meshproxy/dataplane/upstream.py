@@ -33,7 +33,7 @@ class Upstream(asyncio.Protocol):
     """Protocol shell: one read in, at most one write out on the client's side."""
 
     __slots__ = (
-        "_answer", "_chunked", "_clock", "_conductor", "_dechunker", "_done", "_excess",
+        "_answer", "_bounded", "_chunked", "_clock", "_conductor", "_dechunker", "_done", "_excess",
         "_exchange", "_head", "_held", "_interim", "_left", "_pool", "_transport", "endpoint",
         "idle_since", "reused",
     )  # fmt: skip
@@ -49,6 +49,7 @@ class Upstream(asyncio.Protocol):
         self._clock = clock
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self._held = False
+        self._bounded = False
         self._exchange: Exchange | None = None
         # The answer under way: its head, then how much is left of its body.
         self._head = b""
@@ -190,6 +191,9 @@ class Upstream(asyncio.Protocol):
             self._dechunker = Dechunker()
         self._left = length
         self._done = length == 0
+        if not (self._done or self._bounded):
+            self._bounded = True
+            flow.bound(self._transport, self)
         pieces = self._body_of(answer, data[len(head) :]) if size else []
         if pieces is None:
             self._broken(exchange)
