@@ -13,7 +13,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         arguments  sources  run  check  starter  remote
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
-        watch  reload  changes  view  ports  serving  probes  admin
+        watch  reload  changes  view  ports  door  serving  probes  admin
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
@@ -21,9 +21,9 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  access_log  log  lines
     settings/     the file: YAML to a model, the model to a snapshot
-        load  variables  inherit  schema  words  matches  addresses  future
+        load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors
-        compile  chains  routes  tables  json_schema  packaged
+        compile  chains  routes  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  rate_limit  limits  gates  keys
         concurrency  load_balancer  circuit_breaker  retries

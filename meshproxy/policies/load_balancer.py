@@ -66,7 +66,7 @@ class LoadBalancerSpec(Spec):
         return {"enum": list(STRATEGIES), "description": cls.__doc__}
 
     def build(self, scope: Scope) -> Balancer:
-        endpoints = scope.cluster.endpoints
+        endpoints = tuple(scope.cluster.endpoints)
         if len(endpoints) < 2:
             return Lone(endpoints)
         if self.strategy == "peak_ewma":

@@ -30,8 +30,9 @@ from meshproxy.core.route import (
 from meshproxy.policies.contract import Random, fields_read
 from meshproxy.settings.addresses import Address
 from meshproxy.settings.chains import Chain, Step
+from meshproxy.settings.forward import Forward, NoTunnel, Permit, permits
 from meshproxy.settings.matches import Match
-from meshproxy.settings.routes import Routes
+from meshproxy.settings.routes import UNMATCHED, Routes
 from meshproxy.settings.schema import (
     OFF,
     Inbound,
@@ -42,9 +43,10 @@ from meshproxy.settings.schema import (
     Service,
     Trust,
 )
-from meshproxy.settings.tables import OutboundTable, ServiceTable
+from meshproxy.settings.tables import NoService, OutboundTable, ServiceTable
 from meshproxy.settings.validate import Settings
 from meshproxy.settings.views import APP
+from meshproxy.settings.words import CONNECT, UNKNOWN_HOSTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +120,47 @@ class _Compiler:
 
     def _inbound(self, inbound: Inbound) -> None:
         cluster = self._cluster(APP, [(inbound.app, 1)])
-        unmatched = self._routes.unmatched("inbound", ("inbound",))
+        unmatched = self._unmatched("inbound")
         chain = Chain("inbound", (Step(("inbound",), "inbound", inbound),))
         made = self._service(cluster, chain, inbound.routes)
         self._plan("inbound", inbound.listen, made.table(), unmatched, [made])
 
     def _outbound(self, outbound: Outbound) -> None:
-        unmatched = self._routes.unmatched("outbound", ("outbound",))
+        unmatched = self._unmatched("outbound")
         services = {
             name: self._outbound_service(outbound, name, service)
             for name, service in outbound.services.items()
         }
-        table = _outbound_table(outbound, services, unmatched)
-        self._plan("outbound", outbound.listen, table, unmatched, list(services.values()))
+        hosts, tunnels = permits(outbound)
+        unknown = self._forward(outbound, UNKNOWN_HOSTS, hosts) or unmatched
+        connect = self._forward(outbound, CONNECT, tunnels) or self._routes.refusing(
+            "outbound", tunnels.path, CONNECT, NoTunnel
+        )
+        table = _outbound_table(outbound, services, unknown, connect)
+        made = [*services.values(), _Made(connect, (), ())]
+        if unknown is not unmatched:
+            made.append(_Made(unknown, (), ()))
+        self._plan("outbound", outbound.listen, table, unmatched, made)
         for name, service in outbound.services.items():
             if service.listen is not None:
-                made = services[name]
+                one = services[name]
                 key = f"outbound.services.{name}"
-                self._plan(key, service.listen, made.table(), unmatched, [made])
+                self._plan(key, service.listen, one.table(), unmatched, [one])
+
+    def _unmatched(self, direction: str) -> Route:
+        return self._routes.refusing(direction, (direction,), UNMATCHED, NoService)
+
+    def _forward(self, outbound: Outbound, label: str, permit: Permit) -> Route | None:
+        """The route of hosts of the client's choice, with the policies of the defaults."""
+        if permit.is_off():
+            return None
+        destinations = permit.destinations(self._settings.file, self._draft)
+        cluster = Cluster(label, destinations, self._tools.cluster_series(label))
+        self._clusters.append(cluster)
+        way = Forward(permit, destinations, self._routes.rule(permit.path))
+        place = ("outbound", "defaults")
+        chain = Chain("outbound", (Step(place, f"outbound.defaults.{label}", outbound.defaults),))
+        return self._routes.forward(chain, cluster, label, permit.path, way)
 
     def _outbound_service(self, outbound: Outbound, name: str, service: Service) -> _Made:
         targets = [(endpoint.address, endpoint.weight) for endpoint in service.endpoints]
@@ -217,7 +242,7 @@ class _Made:
 
 
 def _outbound_table(
-    outbound: Outbound, services: Mapping[str, _Made], unmatched: Route
+    outbound: Outbound, services: Mapping[str, _Made], unknown: Route, connect: Route
 ) -> OutboundTable:
     hosts: dict[bytes, ServiceTable] = {}
     prefixes: dict[bytes, ServiceTable] = {}
@@ -227,7 +252,7 @@ def _outbound_table(
             hosts[host.encode()] = table
         if service.prefix is not None:
             prefixes[service.prefix.encode()] = services[name].table(len(service.prefix))
-    return OutboundTable(hosts, prefixes, unmatched)
+    return OutboundTable(hosts, prefixes, unknown, connect)
 
 
 def _limits(spec: LimitsSpec) -> Limits:

@@ -9,7 +9,6 @@ from __future__ import annotations
 KEYS = {
     "auth": "authentication of callers",
     "cache": "a response cache",
-    "connect": "CONNECT tunnels",
     "discovery": "discovery of endpoints",
     "fallback": "a fallback answer",
     "fault": "fault injection",
@@ -28,7 +27,6 @@ KEYS = {
     "slow_start": "slow start",
     "split": "splitting of traffic",
     "tls": "TLS",
-    "tunnel": "CONNECT tunnels",
     "upgrade": "protocol upgrades",
     "upgrades": "protocol upgrades",
     "websocket": "protocol upgrades",
@@ -42,7 +40,6 @@ VALUES = {
     ("load_balancer", "ring_hash"): "ring_hash",
     ("load_balancer", "maglev"): "maglev",
     ("load_balancer", "consistent_hash"): "consistent hashing",
-    ("unknown_hosts", "pass"): "passing on requests for unknown hosts",
 }
 """By the key they stand under."""
 

@@ -106,11 +106,14 @@ def times_fit(context: Context) -> Iterator[Finding]:
                 yield path, f"longer than the whole call, whose timeout is {whole}"
 
 
-def no_tunnels(context: Context) -> Iterator[Finding]:
+def no_routes_for_tunnels(context: Context) -> Iterator[Finding]:
     for path, routes in route_lists(context.file):
         for index, route in enumerate(routes):
             if "CONNECT" in route.match.methods:
-                yield (*path, index, "match"), "not supported yet: CONNECT tunnels"
+                yield (
+                    (*path, index, "match"),
+                    "CONNECT has no path: outbound.connect says where it may go",
+                )
 
 
 def distinct_limits(context: Context) -> Iterator[Finding]:
@@ -170,7 +173,7 @@ CHECKS: tuple[Check, ...] = (
     reachable_routes,
     distinct_labels,
     times_fit,
-    no_tunnels,
+    no_routes_for_tunnels,
     distinct_limits,
     balancer_is_on,
     matchable_headers,

@@ -7,17 +7,17 @@ come to a route is the tables' business.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from meshproxy.core.classify import Classifier
 from meshproxy.core.ledger import Draft
-from meshproxy.core.route import Allowed, Cluster, Route
+from meshproxy.core.route import Allowed, Cluster, Endpoint, Route
+from meshproxy.core.verdict import Refusal
 from meshproxy.policies.contract import Scope, Spec, gather
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.chains import Chain
 from meshproxy.settings.errors import Path, spell
 from meshproxy.settings.schema import TOP_LEVEL, policy
-from meshproxy.settings.tables import NoService
 from meshproxy.settings.validate import Settings, redact
 
 if TYPE_CHECKING:
@@ -25,6 +25,22 @@ if TYPE_CHECKING:
     from meshproxy.settings.compile import Tools
 
 UNMATCHED = "__unmatched__"
+OF_A_SERVICE = frozenset({"load_balancer", "circuit_breaker"})
+"""Policies that tell the endpoints of one service apart."""
+
+
+class Way(Protocol):
+    """Admits what may go on, and knows where to."""
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | None: ...
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None: ...
+
+
+class Refuses(Protocol):
+    """Made with the place in the file that decided."""
+
+    def __init__(self, rule: str) -> None: ...
+    def admit(self, exchange: Exchange, now: float) -> Refusal: ...
 
 
 class Routes:
@@ -47,14 +63,9 @@ class Routes:
 
     def route(self, chain: Chain, cluster: Cluster, label: str) -> Route:
         """The route at the inner end of `chain`, leading to `cluster`."""
-        place = chain.innermost.place
-        classifier = Classifier(place.failures)
-        built = [
-            made
-            for spec in REGISTRY
-            if (made := self._build(spec, chain, cluster, label, classifier)) is not None
-        ]
-        retry: Any = getattr(place, "retry", None)
+        classifier = Classifier(chain.innermost.place.failures)
+        built = self._all(REGISTRY, chain, cluster, label, classifier)
+        ends = tuple(cluster.endpoints)
         route = Route(
             name=label,
             direction=chain.direction,
@@ -63,39 +74,72 @@ class Routes:
             pick=next(one.pick for one in built if hasattr(one, "pick")),
             classifier=classifier,
             series=self._tools.series(chain.direction, label, cluster.name),
-            timeout=place.timeout,
-            per_try_timeout=getattr(retry, "per_try_timeout", None) or 0.0,
-            connect_timeout=place.connect_timeout,
-            idle_timeout=place.idle_timeout,
-            rule=self._rule(chain.innermost.path),
+            rule=self.rule(chain.innermost.path),
             about=self._about(chain),
-            lone=cluster.endpoints[0] if len(cluster.endpoints) == 1 else None,
+            lone=ends[0] if len(ends) == 1 else None,
+            **_times(chain),
         )
         self._policies[route] = built
         return route
 
-    def unmatched(self, direction: str, path: Path) -> Route:
-        """The route of what belongs to no service: traced and counted, and always refused."""
-        cluster = Cluster(UNMATCHED, (), self._tools.cluster_series(UNMATCHED))
-        classifier = Classifier()
-        scope = self._scope(Chain(direction, ()), cluster, UNMATCHED, classifier)
-        built: list[object] = []
-        for spec in REGISTRY:
-            value = policy(self._settings.file, spec) if spec.key in TOP_LEVEL else None
-            made = _built(value, scope(spec.key, (spec.key,)))
-            built += [made] if made is not None else []
+    def forward(self, chain: Chain, cluster: Cluster, label: str, path: Path, way: Way) -> Route:
+        """The route of hosts that a client chooses: `way` admits them and finds their endpoints.
+
+        What tells the endpoints of one service apart, balancer and breaker, has no place here.
+        """
+        classifier = Classifier(chain.innermost.place.failures)
+        first = [spec for spec in REGISTRY if spec.key in TOP_LEVEL]
+        then = [spec for spec in REGISTRY if spec.key not in TOP_LEVEL | OF_A_SERVICE]
+        built = [
+            *self._all(first, chain, cluster, label, classifier),
+            way,
+            *self._all(then, chain, cluster, label, classifier),
+        ]
         route = Route(
-            name=UNMATCHED,
-            direction=direction,
-            cluster=None,
-            phases=gather([*built, NoService(self._rule(path))]),
-            pick=_nowhere,
+            name=label,
+            direction=chain.direction,
+            cluster=cluster,
+            phases=gather(built),
+            pick=way.pick,
             classifier=classifier,
-            series=self._tools.series(direction, UNMATCHED, UNMATCHED),
-            rule=self._rule(path),
+            series=self._tools.series(chain.direction, label, cluster.name),
+            rule=self.rule(path),
+            about=self._about(chain),
+            **_times(chain),
         )
         self._policies[route] = built
         return route
+
+    def refusing(self, direction: str, path: Path, label: str, policy: type[Refuses]) -> Route:
+        """A route that is traced and counted, and always refused."""
+        cluster = Cluster(label, (), self._tools.cluster_series(label))
+        classifier = Classifier()
+        chain = Chain(direction, ())
+        first = [spec for spec in REGISTRY if spec.key in TOP_LEVEL]
+        built = self._all(first, chain, cluster, label, classifier)
+        route = Route(
+            name=label,
+            direction=direction,
+            cluster=None,
+            phases=gather([*built, policy(self.rule(path))]),
+            pick=_nowhere,
+            classifier=classifier,
+            series=self._tools.series(direction, label, label),
+            rule=self.rule(path),
+        )
+        self._policies[route] = built
+        return route
+
+    def _all(
+        self,
+        specs: Iterable[type[Spec]],
+        chain: Chain,
+        cluster: Cluster,
+        label: str,
+        classifier: Classifier,
+    ) -> list[object]:
+        each = (self._build(spec, chain, cluster, label, classifier) for spec in specs)
+        return [made for made in each if made is not None]
 
     def _build(
         self, spec: type[Spec], chain: Chain, cluster: Cluster, label: str, classifier: Classifier
@@ -117,7 +161,7 @@ class Routes:
                 direction=chain.direction,
                 route=label,
                 owner=owner,
-                rule=self._rule(path),
+                rule=self.rule(path),
                 cluster=cluster,
                 classifier=classifier,
                 now=self._now,
@@ -129,7 +173,7 @@ class Routes:
 
         return scope
 
-    def _rule(self, path: Path) -> str:
+    def rule(self, path: Path) -> str:
         """The place of a rule for people: its path, and file and line where it has one."""
         return f"{spell(path)} ({self._settings.document.rule(path)})"
 
@@ -138,6 +182,17 @@ class Routes:
         shown = chain.innermost.place.model_dump(mode="json", exclude={"routes"})
         about: dict[str, Any] = redact(shown, self._settings.document.secrets)
         return about
+
+
+def _times(chain: Chain) -> dict[str, Any]:
+    place = chain.innermost.place
+    retry: Any = getattr(place, "retry", None)
+    return {
+        "timeout": place.timeout,
+        "per_try_timeout": getattr(retry, "per_try_timeout", None) or 0.0,
+        "connect_timeout": place.connect_timeout,
+        "idle_timeout": place.idle_timeout,
+    }
 
 
 def _built(value: Spec | None, scope: Scope) -> object | None:

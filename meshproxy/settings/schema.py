@@ -24,6 +24,7 @@ from meshproxy.core.fields import Duration, Percent, Size, Throughput, Timeout
 from meshproxy.policies.contract import Spec
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.addresses import ADDRESS_PATTERN, Address, App, Listen, Upstream
+from meshproxy.settings.allowed import Connect, UnknownHosts
 from meshproxy.settings.matches import MATCH_PATTERN, Match
 from meshproxy.settings.words import (
     Failure,
@@ -33,9 +34,7 @@ from meshproxy.settings.words import (
     Network,
     One,
     OrText,
-    Place,
     Prefix,
-    one_word,
 )
 
 OFF: Literal["off"] = "off"
@@ -174,36 +173,6 @@ class Service(OutboundPlace):
     )
     endpoints: list[EndpointField] = Field(min_length=1, description="Its servers.")
     routes: list[OutboundRoute] = Field(default=[], description="First match wins.")
-
-
-class Allow(Strict):
-    """Hosts of no service that may be called all the same."""
-
-    allow: list[Place] = Field(
-        min_length=1, description="Hosts, with a port if need be; *. in front for all below."
-    )
-    networks: list[Network] = Field(
-        default=[], description="Ranges to open that are closed by themselves, as 127.0.0.0/8."
-    )
-
-
-def _word_or_allow(value: Any) -> str:
-    return "<allow>" if isinstance(value, dict | Allow) else "<word>"
-
-
-_HOW_ALLOW = "{allow: [api.example.com]}"
-_Allow = Annotated[Allow, Tag("<allow>")]
-UnknownHosts = Annotated[
-    Annotated[
-        Literal["reject", "pass"], one_word("reject", "pass", other=_HOW_ALLOW), Tag("<word>")
-    ]
-    | _Allow,
-    Discriminator(_word_or_allow),
-]
-Connect = Annotated[
-    Annotated[Literal["off"], one_word(OFF, other=_HOW_ALLOW), Tag("<word>")] | _Allow,
-    Discriminator(_word_or_allow),
-]
 
 
 class Outbound(Strict):

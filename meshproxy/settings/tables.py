@@ -39,22 +39,30 @@ class ServiceTable:
 
 
 class OutboundTable:
-    """Services by the host of the request, else by the longest prefix of its path."""
+    """Services by the host of the request, else by the longest prefix of its path.
 
-    __slots__ = ("_deepest", "_hosts", "_prefixes", "_unmatched")
+    `unknown` is the route of what belongs to none, `connect` that of all tunnels: the host of
+    a CONNECT is not the name of a service.
+    """
+
+    __slots__ = ("_connect", "_deepest", "_hosts", "_prefixes", "_unknown")
 
     def __init__(
         self,
         hosts: Mapping[bytes, ServiceTable],
         prefixes: Mapping[bytes, ServiceTable],
-        unmatched: Route,
+        unknown: Route,
+        connect: Route,
     ) -> None:
         self._hosts = hosts
         self._prefixes = prefixes
         self._deepest = max((prefix.count(b"/") for prefix in prefixes), default=0)
-        self._unmatched = unmatched
+        self._unknown = unknown
+        self._connect = connect
 
     def match(self, exchange: Exchange) -> Route:
+        if exchange.method == b"CONNECT":
+            return self._connect
         host = exchange.host
         table = self._hosts.get(host) or self._hosts.get(_bare(host))
         if table is not None:
@@ -70,7 +78,7 @@ class OutboundTable:
                 table = self._prefixes.get(prefix)
                 if table is not None:
                     return table.find(exchange, path[len(prefix) :] or b"/")
-        return self._unmatched
+        return self._unknown
 
 
 def _bare(host: bytes) -> bytes:

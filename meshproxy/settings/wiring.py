@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproxy.logic.destination import Guard, Pattern, read_pattern
 from meshproxy.settings.addresses import Address
+from meshproxy.settings.allowed import Allow
 from meshproxy.settings.errors import Path
+from meshproxy.settings.forward import permits
 from meshproxy.settings.views import APP, Check, Context, Finding, dotted
 
 
@@ -103,6 +106,25 @@ def hops_have_peers(context: Context) -> Iterator[Finding]:
         yield ("trust", "hops"), "counts nothing without forwarded_from: say which peers to believe"
 
 
+def allowed_can_be_called(context: Context) -> Iterator[Finding]:
+    """An address that is listed and closed would be refused each time. Names are not known yet."""
+    outbound = context.file.outbound
+    if outbound is None:
+        return
+    for permit in permits(outbound):
+        for index, text in enumerate(permit.says.allow if isinstance(permit.says, Allow) else ()):
+            why_not = _why_not(permit.guard(context.file), read_pattern(text, permit.port))
+            if why_not:
+                yield (*permit.path, "allow", index), f"never called: {text} {why_not}"
+
+
+def _why_not(guard: Guard, pattern: Pattern) -> str | None:
+    try:
+        return guard.why_not(pattern.host, pattern.port or 0, lambda _: False)
+    except ValueError:
+        return None  # a name
+
+
 CHECKS: tuple[Check, ...] = (
     distinct_hosts,
     distinct_prefixes,
@@ -112,4 +134,5 @@ CHECKS: tuple[Check, ...] = (
     names_are_free,
     admin_is_local,
     hops_have_peers,
+    allowed_can_be_called,
 )

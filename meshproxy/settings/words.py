@@ -22,7 +22,10 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from meshproxy.core.classify import CONDITIONS, STATUS_WORDS, read_word
 
-RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__"})
+UNKNOWN_HOSTS, CONNECT = "__unknown_hosts__", "__connect__"
+"""The routes, and the upstreams, of what a client calls by a host of its own choice."""
+
+RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__", UNKNOWN_HOSTS, CONNECT})
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 PREFIX_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
 HOST_PATTERN = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?(:[0-9]{1,5})?$"
