@@ -29,7 +29,7 @@ trust: {forwarded_from: [192.0.2.0/24]}
 STRANGER, FRIEND = "203.0.113.9", "192.0.2.1"
 """Two peers: one that speaks for itself alone, one that the file trusts."""
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
 # What is drawn anew for every request.
 _DRAWN = re.compile(rb"(?<=\r\ntraceparent: )[^\r]+|(?<=\r\nx-request-id: )[0-9a-f-]{32,36}(?=\r)")
@@ -103,10 +103,11 @@ class Origin:
                 moved |= line.serve(self._stage)
 
     def seen(self, client: Client) -> Talk:
+        requests = tuple(one for line in self._lines for one in line.requests)
         return Talk(
-            answers=tuple(_answers(client.hears())),
+            answers=tuple(_answers(client.hears(), [one.method for one in requests])),
             closed=client.transport.closed or client.transport.eof,
-            requests=tuple(one for line in self._lines for one in line.requests),
+            requests=requests,
             cut=b"".join(line.rest for line in self._lines),
             dialled=self._dialled,
         )
@@ -141,7 +142,7 @@ class _Line:
         self.rest = reader.unread
         self.requests.append(request)
         if not self.transport.closed:
-            stage.answer(self.transport, OK)
+            stage.answer(self.transport, OK if request.method == "HEAD" else OK + b"ok")
         return True
 
 
@@ -171,10 +172,12 @@ def splits(data: bytes) -> Iterable[list[bytes]]:
     return ([data[:at], data[at:]] for at in range(1, len(data)))
 
 
-def _answers(data: bytes) -> Iterable[Message]:
+def _answers(data: bytes, methods: Sequence[str]) -> Iterable[Message]:
+    """The answers to requests of these methods, then to those that went no further."""
     reader = _reader(data)
+    asked = iter(methods)
     while not reader.ended():
-        yield reader.response()
+        yield reader.response(next(asked, "GET"))
 
 
 def _reader(*pieces: bytes) -> Reader:

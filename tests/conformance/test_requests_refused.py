@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from tests.conformance import requests_refused
-from tests.conformance.case import BAD, About, Case
+from tests.conformance.case import Case
 from tests.conformance.stage import Sidecar, Talk, bytewise, splits
 
 GOOD = b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -106,22 +106,3 @@ def test_what_follows_it_is_not_read(case: Case, sidecar: Sidecar) -> None:
     check(case, sidecar.converse([case.data, GOOD, GOOD]))
     if b"\n" in case.data:  # else it would be all one line
         check(case, sidecar.converse([case.data + GOOD]))
-
-
-AWAITED = (
-    About("9112 2.2", "T5").raw(
-        "CR CR LF after the first line", b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"
-    ),
-    About("9110 9.1", "T13", BAD).first("method that begins with a digit", b"1GET / HTTP/1.1"),
-    About("stricter: 9112 2.2 forgives an empty line before a request, not many", "T16").raw(
-        "two empty lines", b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
-    ),
-)
-
-
-@pytest.mark.xfail(strict=True, reason="the verdict depends on how the bytes are cut")
-@pytest.mark.parametrize("case", AWAITED, ids=lambda case: case.name)
-def test_no_split_changes_these_verdicts_either(case: Case, sidecar: Sidecar) -> None:
-    check(case, sidecar.converse([case.data]))
-    for talk in cut_everywhere(case.data, sidecar):
-        check(case, talk)

@@ -22,6 +22,7 @@ BOTH_CASES = (
 _TE = b"Transfer-Encoding: "
 UNKNOWN = About("9112 6.1", "T2", CODING)
 FOLDED = About("9112 5.2", "T2", CODING)
+TAB = About("stricter: a tab there is a blank (9110 5.6.3), and nobody sends one", "T2")
 OLD = About("9112 6.1", "T3")
 CODINGS = (
     UNKNOWN.post("gzip, chunked", _TE + b"gzip, chunked", END),
@@ -51,6 +52,7 @@ CODINGS = (
     UNKNOWN.post("form feed before chunked", _TE + b"\x0cchunked", END),
     UNKNOWN.post("NUL after chunked", _TE + b"chunked\x00", END),
     FOLDED.post("chunked on a folded line", b"Transfer-Encoding:\r\n chunked", END),
+    TAB.post("tab after chunked", _TE + b"chunked\t", END),
     OLD.raw(
         "chunked in HTTP/1.0",
         b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + END,

@@ -22,6 +22,7 @@ CASES = (
     _LONE.get("lone CR before a coding", b"X: a\rTransfer-Encoding: chunked"),
     _LONE.get("CR CR LF", b"X: a\r"),
     _LONE.raw("lone CR in the first line", b"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n"),
+    _LONE.raw("CR CR LF after the first line", b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"),
     _LONE.raw("lone CR before the request", b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
     _LONE.raw("lone CR for every line end", b"GET / HTTP/1.1\rHost: a\r\r"),
     _FOLD.get("folded with a space", b"X: a\r\n b"),

@@ -20,5 +20,6 @@ CASES = (
     _TARGET.first("a target just too long", b"GET /" + b"a" * 8192 + b" HTTP/1.1"),
     _TARGET.first("a query of 16 kB", b"GET /?" + b"a" * 16_384 + b" HTTP/1.1"),
     _TARGET.raw("a target without end", b"GET /" + b"a" * 200_000),
+    _EMPTY.raw("two empty lines", b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
     _EMPTY.raw("empty lines without end", b"\r\n" * 50_000 + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
 )

@@ -44,6 +44,7 @@ METHODS = (
     _TOKEN.first("colon in the method", b"GET: / HTTP/1.1"),
     _TOKEN.first("bracket in the method", b"GET( / HTTP/1.1"),
     _TOKEN.first("space before the method", b" GET / HTTP/1.1"),
+    _TOKEN.first("method that begins with a digit", b"1GET / HTTP/1.1"),
     _TOKEN.first("no method", b"/ HTTP/1.1"),
     _METHOD.raw("CONNECT", b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
 )
