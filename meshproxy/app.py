@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,9 @@ from meshproxy.telemetry.metrics import Telemetry, samples_of
 
 SWEEP = 0.25
 """Seconds between two looks at idle connections, slow heads and the log's buffer."""
+
+TRACE = 2000
+"""Characters of a traceback that are told: its end says most."""
 
 CLEAN, FAILED, FORCED = 0, 1, 2
 """Exit codes of `run`."""
@@ -144,6 +148,7 @@ class App:
 
     async def serve(self) -> int:
         """Run until drained; returns the exit code."""
+        self._loop.set_exception_handler(self._bug)
         try:
             await self._reloader.begin()
         except (ConfigError, OSError) as error:
@@ -161,6 +166,15 @@ class App:
         await self._leave.wait()
         await self._drain()
         return CLEAN
+
+    def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG002
+        """What nobody caught, as one line of the log like all others."""
+        error = context.get("exception")
+        trace = "".join(traceback.format_exception(error)) if error is not None else ""
+        self._log.tell(
+            "bug", level="error", once_per=1.0, detail=context.get("message", ""),
+            trace=trace[-TRACE:],
+        )  # fmt: skip
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -272,6 +286,11 @@ class App:
 
     def begin_drain(self) -> None:
         self._leave.set()
+
+    def tell(
+        self, event: str, /, *, level: str = "info", once_per: float = 0.0, **fields: Any
+    ) -> None:
+        self._log.tell(event, level=level, once_per=once_per, **fields)
 
     def set_level(self, level: str) -> None:
         self._log.set_level(level)

@@ -1,8 +1,7 @@
 """The admin port: what the sidecar is and does at this moment, and the few things to tell it.
 
 Listens on the loopback, yet a browser of this machine can be made to ask anything there by
-any page: so whoever is not addressed as a loopback name, or comes from a page, is refused,
-and only POST changes something.
+any page: `serving` refuses such strangers, and only POST changes something.
 """
 
 from __future__ import annotations
@@ -13,18 +12,16 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.control.serving import Answer, answer, plain_errors, refusal
+from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
 
-MAX_BODY = 64 * 1024
 PATIENCE = 5.0
 """Seconds for the body of a question, which nothing here needs."""
 
@@ -37,7 +34,7 @@ LATER = {"/": "the dashboard", "/explain": "explaining a request"}
 
 def admin_application(view: View) -> web.Application:
     """Every page and every command of the admin port."""
-    application = web.Application(middlewares=[plain_errors, guard], client_max_size=MAX_BODY)
+    application = web.Application(middlewares=[manners(view), guard])
     shown: dict[str, Callable[[View], Any]] = {
         "/info": info,
         "/config": config,
@@ -57,52 +54,21 @@ def admin_application(view: View) -> web.Application:
     return application
 
 
-# Who may ask
+# What may be asked
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Refuse strangers and what is too large, before anything else is looked at."""
-    if not is_own_name(request.headers.getall("Host", [])):
-        return refusal(403, "Host must be localhost or a loopback address, as in 127.0.0.1:15000")
-    if is_foreign(request.headers):
-        return refusal(403, "requests from another origin's page are refused")
-    if request.method == "GET" and request.path in MUTATIONS:
+    """No reading changes anything, and no answer before the whole question is here."""
+    if request.path in MUTATIONS and request.method != "POST":
         return refusal(405, f"{request.path} changes something: POST it", {"Allow": "POST"})
     if request.body_exists:
         try:
             async with asyncio.timeout(PATIENCE):
                 await request.read()
         except TimeoutError:
-            return refusal(408, "the request's body did not come", {"Connection": "close"})
+            return refusal(408, "the request's body did not come")
     return await handler(request)
-
-
-def is_own_name(hosts: list[str]) -> bool:
-    """Whether the Host field is one loopback name; any other was rebound to here by DNS."""
-    if len(hosts) != 1:
-        return False
-    host = _without_port(hosts[0].strip().lower())
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
-
-
-def is_foreign(headers: Mapping[str, str]) -> bool:
-    """Whether a browser says that a page of somewhere else asks (Fetch standard, Origin)."""
-    origin = headers.get("Origin")
-    if origin is not None and origin.lower() != f"http://{headers.get('Host', '').lower()}":
-        return True
-    return headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    inside_brackets = host.startswith("[") and not name.endswith("]")
-    return host if not colon or inside_brackets or not port.isdigit() else name
 
 
 # What is shown

@@ -12,11 +12,14 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.control.serving import Answer, answer, plain_errors
+from meshproxy.control.serving import Answer, answer, manners
 from meshproxy.control.view import View
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+SHOWN = 5
+"""Errors of a failed reload that a probe tells; /config of the admin port tells all."""
 
 Checks = dict[str, "Check"]
 
@@ -73,7 +76,7 @@ def wants_openmetrics(accept: str) -> bool:
 
 def metrics_application(view: View) -> web.Application:
     """GET /metrics, the three probes and their aliases under /health."""
-    application = web.Application(middlewares=[plain_errors])
+    application = web.Application(middlewares=[manners(view)])
     add = application.router.add_get
     add("/metrics", _scrape(view))
     for path in ("/livez", "/health/live"):
@@ -92,7 +95,9 @@ def _config(view: View) -> Check:
     in_force = f"generation {snapshot.generation}, {snapshot.digest}"
     if standing.ok:
         return Check(True, in_force)
-    return Check(True, f"{in_force}; the last reload failed: {'; '.join(standing.errors)}")
+    errors = standing.errors[:SHOWN]
+    more = [f"and {len(standing.errors) - SHOWN} more"] if len(standing.errors) > SHOWN else []
+    return Check(True, f"{in_force}; the last reload failed: {'; '.join([*errors, *more])}")
 
 
 def _listeners(view: View) -> Check:

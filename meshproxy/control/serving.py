@@ -1,25 +1,36 @@
 """aiohttp as both ports of the control side use it: JSON answers, one guard, one way to open.
 
-Knows nothing of what is shown. No access log and no server banner; every error is JSON.
+Knows nothing of what is shown. No access log and no server banner; every error is JSON, and a
+browser is heard only where the user has typed the address.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 import socket
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from meshproxy.control.door import HEADERS, Door, Room
+from meshproxy.control.view import View
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 GOODBYE = 1.0
 """Seconds a scrape or a question in flight gets when the port closes."""
-KEEP_ALIVE = 30.0
+TRACE = 2000
+"""Characters of a traceback that are told: its end says most."""
 
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "meshproxy"}
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_OWN_NAME = re.compile(
+    rf"(?:localhost|127(?:\.{_OCTET}){{3}}|\[::1\])(?::[0-9]{{1,5}})?", re.ASCII | re.IGNORECASE
+)
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -36,37 +47,89 @@ def refusal(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     return answer({"error": detail}, status, headers)
 
 
-@web.middleware
-async def plain_errors(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """aiohttp's own refusals (404, 405, 413) in the shape of all others."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        response = refusal(error.status, f"{request.method} {request.path}: {error.reason}", allow)
-    response.headers.update(HEADERS)
-    return response
+# Who may ask
+
+
+def is_own_name(host: str) -> bool:
+    """Whether a Host field is a loopback name; any other was led here by DNS (rebinding)."""
+    return _OWN_NAME.fullmatch(host) is not None
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that a page of somewhere else asks (Fetch standard, Origin)."""
+    origin = headers.get("Origin")
+    if origin is not None and origin.lower() != f"http://{headers.get('Host', '').lower()}":
+        return True
+    return headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+
+
+def came_by_loopback(request: web.Request) -> bool:
+    """Whether the connection ends at a loopback address of this machine."""
+    address = str((request.get_extra_info("sockname") or ("",))[0])
+    return address.removeprefix("::ffff:").startswith("127.") or address == "::1"
+
+
+def stranger(request: web.Request) -> web.Response | None:
+    """What whoever is not heard is told; None for all others."""
+    if came_by_loopback(request) and not is_own_name(request.headers.get("Host", "")):
+        return refusal(403, "Host must be localhost or a loopback address, as in 127.0.0.1:15000")
+    if is_foreign(request.headers):
+        return refusal(403, "requests from another origin's page are refused")
+    return None
+
+
+def manners(view: View) -> Any:
+    """The outermost middleware of both ports: no strangers, errors as JSON, one answer each."""
+
+    @web.middleware
+    async def manners(request: web.Request, handler: Answer) -> web.StreamResponse:
+        try:
+            response = stranger(request) or await handler(request)
+        except web.HTTPException as error:
+            # aiohttp's own refusals (404, 405, 413) in the shape of all others.
+            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+            response = refusal(error.status, f"{request.method}: {error.reason}", allow)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the log stays one line
+            trace = "".join(traceback.format_exception(error))[-TRACE:]
+            view.tell("bug", level="error", once_per=1.0, page=request.path, trace=trace)
+            response = refusal(500, "a bug in meshproxy: its log says more")
+        response.headers.update(HEADERS)
+        response.force_close()
+        return response
+
+    return manners
 
 
 class Port:
     """One application on one listening socket, which it owns from `open` on."""
 
-    __slots__ = ("_runner",)
+    __slots__ = ("_room", "_runner", "_server")
 
     def __init__(self, application: web.Application) -> None:
         self._runner = web.AppRunner(
             application,
             access_log=None,
+            auto_decompress=False,
             handle_signals=False,
-            keepalive_timeout=KEEP_ALIVE,
+            keepalive_timeout=GOODBYE,
             shutdown_timeout=GOODBYE,
         )
+        self._room: Room | None = None
+        self._server: asyncio.Server | None = None
 
     async def open(self, sock: socket.socket) -> None:
         """Begin to answer on a bound socket."""
         await self._runner.setup()
-        await web.SockSite(self._runner, sock).start()
+        make = self._runner.server
+        assert make is not None  # noqa: S101  # `setup` has made it
+        loop = asyncio.get_running_loop()
+        self._room = room = Room(loop, make)
+        self._server = await loop.create_server(lambda: Door(room), sock=sock)
 
     async def close(self) -> None:
         """Stop, after at most GOODBYE seconds."""
+        if self._server is not None:
+            self._server.close()
+        if self._room is not None:
+            self._room.close()
         await self._runner.cleanup()

@@ -73,6 +73,11 @@ class View(Protocol):
     def begin_drain(self) -> None:
         """Stop being ready, finish what is in flight, then end; again is nothing new."""
 
+    def tell(
+        self, event: str, /, *, level: str = "info", once_per: float = 0.0, **fields: Any
+    ) -> None:
+        """Write a line to the log."""
+
     def set_level(self, level: str) -> None:
         """Write log lines of `level` and above; it is one of LEVELS."""
 

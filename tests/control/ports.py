@@ -39,6 +39,7 @@ class Stage:
     )
     level: str = "info"
     asked: list[Reason] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def uptime(self) -> float:
         return 12.5
@@ -64,6 +65,11 @@ class Stage:
 
     def begin_drain(self) -> None:
         self.draining = True
+
+    def tell(
+        self, event: str, /, *, level: str = "info", once_per: float = 0.0, **fields: Any
+    ) -> None:
+        self.told.append((event, fields))
 
     def set_level(self, level: str) -> None:
         self.level = level

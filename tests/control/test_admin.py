@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import socket
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from meshproxy.control.admin import MAX_BODY, admin_application, is_foreign, is_own_name
+from meshproxy.control.admin import admin_application
+from meshproxy.control.door import HEADERS, MAX_BODY
 from meshproxy.control.reload import Outcome
+from meshproxy.control.serving import Port, is_foreign, is_own_name
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import Cluster, Endpoint, Limits, Phases, Plan, Route, Snapshot
 
@@ -180,27 +184,30 @@ def test_what_is_to_come_says_so(path: str) -> None:
     ["localhost", "LOCALHOST:15000", "127.0.0.1", "127.0.0.1:1", "127.8.8.8", "[::1]", "[::1]:9"],
 )
 def test_loopback_names_are_ours(host: str) -> None:
-    assert is_own_name([host])
+    assert is_own_name(host)
     assert told(Stage(), "/info", host=host).status == 200
 
 
 @pytest.mark.parametrize(
     "host",
     ["evil.test", "evil.test:15000", "localhost.evil.test", "127.0.0.1.evil.test", "10.0.0.1",
-     "0.0.0.0:15000", "[::]", "", "localhost:x", "a@localhost", "2130706433"],
+     "0.0.0.0:15000", "[::]", "", "localhost:x", "a@localhost", "2130706433", "127.0.0.1.nip.io",
+     "evil@127.0.0.1", "127.0.0.1@evil.test", "127.1", "0x7f.1", "0177.0.0.1", "127.0.0.256",
+     "127.0.0.1:", "127.0.0.1:80:80", "[127.0.0.1]", "::1", "[::1", "[::1%25lo]", "[::2]",
+     "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "localhost.", "localhost,evil.test", "localhost/",
+     "local host", "localhost:\u0661", "\u2460"],
 )  # fmt: skip
 def test_any_other_host_is_refused_even_for_reading(host: str) -> None:
     stage = Stage()
-    assert not is_own_name([host])
+    assert not is_own_name(host)
     for path, method in (("/info", "GET"), ("/reload", "POST"), ("/nothing", "GET")):
         assert told(stage, path, method, host=host).status in (400, 403)
     assert stage.asked == []
 
 
 def test_no_host_and_two_hosts_are_refused() -> None:
-    assert not is_own_name([])
-    assert not is_own_name(["localhost", "localhost"])
     assert told(Stage(), "/info", host=None).status == 403
+    assert told(Stage(), "/info", host="localhost\r\nHost: localhost").status == 400
 
 
 @pytest.mark.parametrize(
@@ -212,6 +219,10 @@ def test_no_host_and_two_hosts_are_refused() -> None:
         {"Origin": "https://127.0.0.1"},
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
+        {"Sec_Fetch_Site": "anything"},
+        {"Origin": ""},
+        {"Origin": "http://evil.test", "Content_Type": "text/plain"},
+        {"Origin": "http://evil.test", "Content_Type": "application/json"},
     ],
 )
 def test_a_page_of_somewhere_else_is_refused(fields: dict[str, str]) -> None:
@@ -226,15 +237,100 @@ def test_our_own_page_and_curl_are_heard() -> None:
     assert not is_foreign({"Host": "localhost", "Sec-Fetch-Site": "same-origin"})
 
 
-@pytest.mark.parametrize(("size", "status"), [(10, 200), (MAX_BODY + 1, 413)])
+@pytest.mark.parametrize(
+    ("size", "status"), [(10, 200), (MAX_BODY, 200), (MAX_BODY + 1, 413), (1_000_000, 413)]
+)
 def test_a_body_that_is_too_large_is_refused(size: int, status: int) -> None:
-    assert told(Stage(), "/reload", "POST", body=b"x" * size).status == status
+    stage = Stage()
+    assert told(stage, "/reload", "POST", body=b"x" * size).status == status
+    assert bool(stage.asked) == (status == 200)
 
 
-def test_no_answer_may_be_kept_or_sniffed() -> None:
-    shown: Callable[[str], Told] = lambda path: told(Stage(), path)  # noqa: E731
-    for path in ("/info", "/nothing", "/explain"):
-        headers = shown(path).headers
-        assert headers["cache-control"] == "no-store"
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["server"] == "meshproxy"
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "multipart/form-data; boundary=x", "application/json", "x", '"', ""]
+)
+def test_what_a_body_says_it_is_means_nothing(kind: str) -> None:
+    stage = Stage()
+    answer = told(stage, "/logging?level=debug", "POST", body=b"level=error", Content_Type=kind)
+    assert (answer.status, stage.level) == (200, "debug")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
+@pytest.mark.parametrize("path", ["/reload", "/drain", "/logging?level=debug", "/%72eload"])
+def test_only_a_post_changes_anything(path: str, method: str) -> None:
+    stage = Stage()
+    more = {"X_HTTP_Method_Override": "POST", "Access_Control_Request_Method": "POST"}
+    answer = told(stage, path, method, **more)
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert (stage.asked, stage.draining, stage.level) == ([], False, "info")
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "TRACE", "PUT"])
+def test_a_page_is_only_read(method: str) -> None:
+    answer = told(Stage(), "/info", method)
+    assert (answer.status, answer.headers["allow"]) == (405, "GET,HEAD")
+
+
+def test_head_is_a_get_without_the_body() -> None:
+    answer = told(Stage(), "/info", "HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "more"),
+    [
+        ("/info", "GET", {}),
+        ("/nothing", "GET", {}),
+        ("/explain", "GET", {}),
+        ("/reload", "GET", {}),
+        ("/reload", "POST", {"Origin": "http://evil.test"}),
+        ("/info", "OPTIONS", {"Access_Control_Request_Method": "GET"}),
+        ("/info", "GET", {"host": "evil.test"}),
+        ("/info", "GET", {"Transfer_Encoding": "chunked"}),
+        ("/info", "GET", {"Expect": "a-miracle"}),
+        ("//info", "GET", {}),
+    ],
+)
+def test_no_answer_may_be_kept_sniffed_framed_or_read_by_another_page(
+    path: str, method: str, more: dict[str, str]
+) -> None:
+    headers = told(Stage(), path, method, **more).headers
+    for name, value in HEADERS.items():
+        assert headers[name.lower()] == value
+    assert headers["content-type"].startswith("application/json")
+    assert not [name for name in headers if name.startswith("access-control-")]
+
+
+def test_nothing_of_a_path_comes_back() -> None:
+    assert b"script" not in told(Stage(), "/<script>alert(1)</script>").body
+
+
+def test_a_bug_in_a_page_is_a_line_of_the_log() -> None:
+    stage = Stage()
+    stage.stats = lambda: 1 // 0  # type: ignore[assignment,return-value]
+    answer = told(stage, "/stats")
+    assert (answer.status, "ZeroDivisionError" in str(answer.body)) == (500, False)
+    assert answer.headers["server"] == "meshproxy"
+    ((event, fields),) = stage.told
+    assert (event, "ZeroDivisionError" in fields["trace"]) == ("bug", True)
+
+
+def test_a_connection_is_for_one_question() -> None:
+    heard: list[bytes] = []
+
+    async def whole() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            port = Port(admin_application(stage))
+            await port.open(sock)
+            reader, writer = await asyncio.open_connection(*sock.getsockname()[:2])
+            ask = b" HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"
+            writer.write(b"GET /info" + ask + b"POST /drain" + ask)
+            heard.append(await asyncio.wait_for(reader.read(), 10))
+            writer.close()
+            await port.close()
+
+    stage = Stage()
+    asyncio.run(whole())
+    assert heard[0].count(b"HTTP/1.1 ") == 1
+    assert b"\r\nConnection: close\r\n" in heard[0]
+    assert not stage.draining

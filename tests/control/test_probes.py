@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
+from meshproxy.control.door import HEADERS
 from meshproxy.control.probes import (
     live,
     metrics_application,
@@ -13,6 +17,7 @@ from meshproxy.control.probes import (
     wants_openmetrics,
 )
 from meshproxy.control.reload import Standing
+from meshproxy.control.serving import stranger
 from meshproxy.control.view import Listening
 
 from .ports import Ask, Stage, talk
@@ -72,6 +77,14 @@ def test_the_format_is_the_one_the_scraper_likes_best(accept: str, wanted: bool)
     assert wants_openmetrics(accept) is wanted
 
 
+def test_of_many_errors_a_probe_tells_the_first() -> None:
+    errors = tuple(f"meshproxy.yaml:{line}:1: wrong" for line in range(1, 1001))
+    _, body = told(
+        Stage(), ready(Stage(standing=Standing(3, "abc", False, "file", 2.0, 1.0, errors)))
+    )
+    assert ":5:1: wrong; and 995 more" in body["checks"]["config"]["detail"]
+
+
 def test_the_port_answers_every_alias() -> None:
     async def script(ask: Ask) -> None:
         for path in ("/livez", "/readyz", "/startupz", "/health", "/health/live"):
@@ -103,6 +116,41 @@ def test_a_scrape_is_answered_in_either_format() -> None:
         assert other.body == b"# EOF\n"
 
     talk(metrics_application(Stage()), script)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/nothing"])
+def test_a_page_of_somewhere_else_reads_nothing(path: str) -> None:
+    async def script(ask: Ask) -> None:
+        for fields in ({"Origin": "http://evil.test"}, {"Sec_Fetch_Site": "cross-site"}):
+            answer = await ask(path, **fields)
+            assert (answer.status, b"up 1" in answer.body) == (403, False)
+        for host in ("evil.test", "127.0.0.1.nip.io", None):
+            assert (await ask(path, host=host)).status == 403
+
+    talk(metrics_application(Stage()), script)
+
+
+def test_an_answer_has_every_header_of_the_control_ports() -> None:
+    async def script(ask: Ask) -> None:
+        for path, method in (("/metrics", "GET"), ("/livez", "HEAD"), ("/nothing", "TRACE")):
+            headers = (await ask(path, method)).headers
+            assert {(name.lower(), value) for name, value in HEADERS.items()} <= headers.items()
+
+    talk(metrics_application(Stage()), script)
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("127.0.0.1", 403), ("127.9.9.9", 403), ("::1", 403), ("::ffff:127.0.0.1", 403),
+     ("10.1.2.3", None), ("::ffff:10.1.2.3", None), ("fd00::1", None), ("127", None)],
+)  # fmt: skip
+def test_a_scraper_from_elsewhere_may_use_any_name(address: str, status: int | None) -> None:
+    asked = SimpleNamespace(
+        headers={"Host": "orders.shop.svc:15020"},
+        get_extra_info=lambda name: (address, 15020) if name == "sockname" else None,
+    )
+    refused = stranger(cast(Any, asked))
+    assert (refused.status if refused is not None else None) == status
 
 
 def test_what_is_not_there_is_said_in_json() -> None:

@@ -105,7 +105,7 @@ def test_a_term_lets_the_last_request_end(app: Origin) -> None:
 
 def not_ready(sidecar: Sidecar) -> bool:
     try:
-        return fetch(sidecar.metrics, "/readyz").status == 503
+        return sidecar.probe("/readyz").status == 503
     except OSError:
         return True
 
@@ -151,7 +151,13 @@ def test_no_file_is_needed(app: Origin, tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(words, stderr=log, env=environment(), cwd=tmp_path)
     try:
-        eventually(lambda: is_taken(15020) and fetch(("127.0.0.1", 15020), "/readyz"), 15)
+        eventually(
+            lambda: (
+                is_taken(15020)
+                and fetch(("127.0.0.1", 15020), "/readyz", headers={"Host": "localhost"})
+            ),
+            15,
+        )
         assert fetch(("127.0.0.1", 15006), "/in").status == 200
         answer = fetch(("127.0.0.1", 15001), "/out", headers={"Host": "payments"})
         assert answer.status == 200

@@ -153,7 +153,7 @@ def test_a_bad_file_leaves_the_old_one_in_force(fresh: Sidecar, kind: str) -> No
     assert fetch(fresh.inbound, "/stamp").status == 200
     assert fresh.total("meshproxy_config_last_reload_successful") == 0
     assert generation(fresh) == before
-    ready = fetch(fresh.metrics, "/readyz")
+    ready = fresh.probe("/readyz")
     assert ready.status == 200, "a bad file must not take the pod out of service"
     assert "meshproxy.yaml" in ready.body.decode()
     assert any(line.get("level") in ("error", "warning") for line in fresh.log_lines())

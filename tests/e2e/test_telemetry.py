@@ -90,10 +90,10 @@ def test_promtool_finds_nothing_to_complain_of(sidecar: Sidecar, origin: Origin)
 
 def test_a_scrape_may_ask_for_openmetrics(sidecar: Sidecar, origin: Origin) -> None:
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
-    answer = fetch(sidecar.metrics, "/metrics", headers=accept)
+    answer = sidecar.probe("/metrics", accept)
     assert (answer.get("content-type") or "").startswith("application/openmetrics-text")
     assert answer.body.endswith(b"# EOF\n")
-    plain = fetch(sidecar.metrics, "/metrics")
+    plain = sidecar.probe("/metrics")
     assert (plain.get("content-type") or "").startswith("text/plain")
 
 
@@ -216,7 +216,7 @@ def test_nothing_a_client_sends_can_forge_a_line(sidecar: Sidecar, origin: Origi
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz", "/health", "/health/live"])
 def test_probes_answer(sidecar: Sidecar, origin: Origin, path: str) -> None:
-    answer = fetch(sidecar.metrics, path)
+    answer = sidecar.probe(path)
     assert answer.status == 200
     told = json.dumps(json.loads(answer.body))
     assert "orders" in told
