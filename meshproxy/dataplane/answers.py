@@ -99,25 +99,27 @@ def _read_start(line: bytes) -> Start | None:
     return start
 
 
-def read_answer(exchange: Exchange, head: bytes) -> Answer | None:
-    """Read a whole head, its empty line included; None if it must not be passed on.
+def read_answer(exchange: Exchange, head: bytes) -> Answer | str:
+    """Read a whole head, its empty line included; or say why it must not be passed on.
 
     What this takes must still pass `heads.Check`: names and values are not looked at here.
     """
     parts = _split(head[:-4])
     line, _, before = parts[0].partition(b"\r\n")
     start = _starts.get(line) or _read_start(line)
-    if start is None or head.count(b"\r\n") > MAX_FIELDS:
-        return None
+    if start is None:
+        return "a first line that is no status line of HTTP/1"
+    if head.count(b"\r\n") > MAX_FIELDS:
+        return f"more than {MAX_FIELDS} fields"
     answer = Answer(start)
     if before:
         answer.lines.append(before)
     if len(parts) > 1 and not _read_fields(exchange, answer, parts):
-        return None
+        return "a framing without a single meaning (RFC 9112 section 6.3)"
     status = answer.status
     if exchange.method == b"HEAD" or status == 204 or status == 304 or status < 200:
         if not _bodiless(answer):
-            return None
+            return "an interim answer with a body"
         answer.length = 0
     return answer
 

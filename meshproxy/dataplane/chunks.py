@@ -18,6 +18,12 @@ MAX_EXTENSIONS = 16 * 1024
 MAX_TRAILERS = 8 * 1024
 """Bytes per body; no sender that means well needs either."""
 
+MAX_FRAMING = 16 * 1024
+FRAMING_RATIO = 4
+"""Sizes and line ends that a request may spend on its chunks: so many bytes, and so many for each
+byte of data. One byte in each chunk costs five, and us a hundred times what it costs to send.
+"""
+
 
 class _Part(Enum):
     SIZE = 1
@@ -28,12 +34,17 @@ class _Part(Enum):
 
 
 class Dechunker:
-    """Decodes one body, however its bytes are cut; `done` once its end was seen."""
+    """Decodes one body, however its bytes are cut; `done` once its end was seen.
 
-    __slots__ = ("_left", "_line", "_parser", "_part", "_spent")
+    With `thrifty` the framing may not outweigh the data.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_framing", "_left", "_line", "_parser", "_part", "_spent", "_thrifty")
+
+    def __init__(self, *, thrifty: bool = False) -> None:
         self._part = _Part.SIZE
+        self._thrifty = thrifty
+        self._framing = -MAX_FRAMING
         self._left = 0
         self._line = b""
         self._spent = 0
@@ -84,7 +95,8 @@ class Dechunker:
             self._left = int(found[1], 16)
             self._part = _Part.DATA if self._left else _Part.TRAILERS
             self._spent = self._spent + len(line) - found.end() - 2 if self._left else 0
-            return self._spent <= MAX_EXTENSIONS
+            self._framing += len(line) + 2 - FRAMING_RATIO * self._left
+            return self._spent <= MAX_EXTENSIONS and not (self._thrifty and self._framing > 0)
         if line == b"\r\n":
             self._part = _Part.DONE
             return True

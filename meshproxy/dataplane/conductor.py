@@ -23,6 +23,12 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 FOREVER = 86400.0
 """Seconds until a timer looks again where no timeout is set."""
 
+GLANCE = 1 / 16
+"""Of the idle timeout, how often it is looked whether something has moved: as late it may be.
+
+Nothing notes the time at which a byte passes, so that none has to be read for that.
+"""
+
 
 class Conductor:
     """Leads each exchange from its head to its log line."""
@@ -49,7 +55,9 @@ class Conductor:
             return
         exchange.route = route = plan.table.match(exchange)
         route.series.in_flight += 1
-        due = exchange.idle_due = now + (route.idle_timeout or FOREVER)
+        idle = route.idle_timeout or FOREVER
+        exchange.idle_due = now + idle
+        due = now + idle * GLANCE
         if route.timeout and exchange.complete:
             exchange.deadline = now + route.timeout
             if exchange.deadline < due:
@@ -215,8 +223,11 @@ class Conductor:
             respond(exchange, now)
         return answers.switch_head(exchange, answer)
 
-    def failed(self, exchange: Exchange, failure: Failure, now: float) -> None:
-        """The attempt ended without a whole answer; its connection is gone or given up."""
+    def failed(self, exchange: Exchange, failure: Failure, now: float, why: str = "") -> None:
+        """The attempt ended without a whole answer; its connection is gone or given up.
+
+        `why` adds to what the failure says by itself.
+        """
         exchange.upstream = None
         exchange.failure = failure
         if exchange.answered:
@@ -241,7 +252,7 @@ class Conductor:
         if delay is not None:
             self._again(exchange, delay, now)
             return
-        detail = failure.detail
+        detail = f"{failure.detail}: {why}" if why else failure.detail
         if exchange.endpoint is not None:
             detail = f"{detail} ({exchange.endpoint.name})"
         self._refuse(exchange, Refusal(failure.status, failure.reason, detail, route.rule), now)
@@ -354,13 +365,17 @@ class Conductor:
 
     def _arm(self, exchange: Exchange, now: float) -> None:
         """Set when to look again: at the end of the call, of the try, or of a silence."""
-        due = exchange.idle_due = now + (exchange.route.idle_timeout or FOREVER)
+        idle = exchange.route.idle_timeout or FOREVER
+        exchange.idle_due = now + idle
+        exchange.progress = exchange.bytes_in + exchange.bytes_out
+        self._look_at(exchange, now + idle * GLANCE)
+
+    def _look_at(self, exchange: Exchange, due: float) -> None:
         if exchange.deadline and exchange.deadline < due:
             due = exchange.deadline
         if exchange.try_due and exchange.try_due < due:
             due = exchange.try_due
         exchange.due = due
-        exchange.progress = exchange.bytes_in + exchange.bytes_out
         self._deadlines.watch(exchange)
 
     def _due(self, exchange: Exchange, now: float) -> None:
@@ -376,8 +391,11 @@ class Conductor:
             self._arm(exchange, now)
             if exchange.upstream is not None or exchange.waiting:
                 self._give_up(exchange, Failure.TRY_TIMEOUT, now)
-        elif now < exchange.idle_due or exchange.progress != exchange.bytes_in + exchange.bytes_out:
+        elif exchange.progress != exchange.bytes_in + exchange.bytes_out:
             self._arm(exchange, now)
+        elif now < exchange.idle_due:
+            idle = exchange.route.idle_timeout or FOREVER
+            self._look_at(exchange, min(exchange.idle_due, now + idle * GLANCE))
         else:
             stalled = not exchange.complete and not exchange.answered
             self._out_of_time(exchange, Failure.CLIENT_STALLED if stalled else Failure.IDLE, now)

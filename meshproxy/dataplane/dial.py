@@ -8,6 +8,7 @@ could bring another answer.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -68,12 +69,9 @@ class Dialer:
             failure = Failure.CONNECT
             try:
                 await self._connect(upstream, ip)
-            except TimeoutError:  # the network's own, which is an OSError: ours is a cancellation
-                failure = Failure.CONNECT_TIMEOUT
             except OSError:
                 continue
-            else:
-                return None
+            return None
         return failure
 
     async def _look_up(self, host: str, port: int) -> Sequence[str]:
@@ -93,6 +91,6 @@ def is_ours(ip: str) -> bool:
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((ip, 0))
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL  # in doubt it is
     return True

@@ -217,7 +217,7 @@ class Downstream(asyncio.Protocol):
             self._bounded = True
             flow.bound(self._transport, self)
         if exchange.length == CHUNKED:
-            self._dechunker = Dechunker()
+            self._dechunker = Dechunker(thrifty=True)
         else:
             self._left = exchange.length
         rest = self._backlog[self._at :]

@@ -123,7 +123,8 @@ class Pool:
         if len(endpoint.waiters) > endpoint.dials:
             exchange = self._next_waiter(endpoint, fresh=True)
             if exchange is not None:
-                self.conductor.failed(exchange, failure, self._clock())
+                why = f"it {endpoint.why_not}" if failure is Failure.FORBIDDEN else ""
+                self.conductor.failed(exchange, failure, self._clock(), why)
 
     def _next_waiter(self, endpoint: Endpoint, *, fresh: bool) -> Exchange | None:
         """The oldest that still waits; one that met a stale connection wants a new one."""

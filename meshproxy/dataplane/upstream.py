@@ -28,6 +28,10 @@ MAX_INTERIM = 8
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's head."""
 
+LONG_HEAD = "a head longer than 64 KiB"
+BAD_HEAD = "a head that is not HTTP/1"
+BAD_CHUNKS = "a body that is not chunked as it says"
+
 
 class Upstream(asyncio.Protocol):
     """Protocol shell: one read in, at most one write out on the client's side."""
@@ -125,13 +129,17 @@ class Upstream(asyncio.Protocol):
         while data:
             end = data.find(heads.END) + 4
             if end < 4:
-                if len(data) > MAX_HEAD or not heads.may_go_on(data, b"HTTP/1."):
-                    self._broken(exchange)
+                if len(data) > MAX_HEAD:
+                    self._broken(exchange, LONG_HEAD)
+                elif not heads.may_go_on(data, b"HTTP/1."):
+                    self._broken(exchange, BAD_HEAD)
                 break
             head = data[:end] if end < len(data) else data
-            answer = answers.read_answer(exchange, head) if end <= MAX_HEAD else None
-            if answer is None:
-                self._broken(exchange)
+            answer = answers.read_answer(exchange, head) if end <= MAX_HEAD else LONG_HEAD
+            if isinstance(answer, str):
+                # What is no head at all is called so, however many reads it came in.
+                whole = heads.may_go_on(head, b"HTTP/1.")
+                self._broken(exchange, answer if whole else BAD_HEAD)
                 return
             if answer.status >= 200:
                 self._head = b""
@@ -141,29 +149,30 @@ class Upstream(asyncio.Protocol):
                 self._head = b""
                 self._switch(exchange, answer, head, data[end:])
                 return
-            if not self._pass_interim(exchange, answer, head):
-                self._broken(exchange)
+            why_not = self._pass_interim(exchange, answer, head)
+            if why_not:
+                self._broken(exchange, why_not)
                 return
             data = data[end:]
         self._head = data
 
-    def _pass_interim(self, exchange: Exchange, answer: Answer, head: bytes) -> bool:
-        """Whether an interim answer could be passed on."""
+    def _pass_interim(self, exchange: Exchange, answer: Answer, head: bytes) -> str:
+        """Pass an interim answer on, or say why not."""
         self._interim += 1
         if self._interim > MAX_INTERIM:
-            return False
+            return f"more than {MAX_INTERIM} interim answers"
         if not self._pool.check.passes(head):
-            return False
+            return BAD_HEAD
         if exchange.minor:
             exchange.client.reply(answers.interim_head(answer))
-        return True
+        return ""
 
     def _switch(self, exchange: Exchange, answer: Answer, head: bytes, rest: bytes) -> None:
         """101: to what was asked for, or to something that nobody wants to be a party to."""
         if exchange.tunnel and self._pool.check.passes(head) and answers.switches(head):
             self._join(exchange, answer, rest)
         else:
-            self._broken(exchange)
+            self._broken(exchange, "a switch of protocols that was not asked for")
 
     def _join(self, exchange: Exchange, answer: Answer, rest: bytes) -> None:
         self._exchange = None
@@ -181,7 +190,7 @@ class Upstream(asyncio.Protocol):
         length = answer.length
         size = len(data) - len(head)
         if not self._pool.check.passes(data if length == size else head):
-            self._broken(exchange)
+            self._broken(exchange, BAD_HEAD)
             return
         self._answer = answer
         if length == size:
@@ -196,7 +205,7 @@ class Upstream(asyncio.Protocol):
             flow.bound(self._transport, self)
         pieces = self._body_of(answer, data[len(head) :]) if size else []
         if pieces is None:
-            self._broken(exchange)
+            self._broken(exchange, BAD_CHUNKS)
             return
         now = self._clock()
         verdict = self._conductor.answered(exchange, answer, now)
@@ -219,7 +228,7 @@ class Upstream(asyncio.Protocol):
     def _body_received(self, exchange: Exchange, answer: Answer, data: bytes) -> None:
         pieces = self._body_of(answer, data)
         if pieces is None:
-            self._broken(exchange)
+            self._broken(exchange, BAD_CHUNKS)
         else:
             self._send_on(exchange, [], pieces, self._clock() if self._done else 0.0)
 
@@ -268,7 +277,13 @@ class Upstream(asyncio.Protocol):
             # The rest of the request is not wanted: closing would wait until it was sent.
             self._transport.abort()
             return
-        if answer is None or not answer.keep_alive or self._excess or self._transport.is_closing():
+        if (
+            answer is None
+            or not answer.keep_alive
+            or self._excess
+            or self._transport.is_closing()
+            or self._transport.get_write_buffer_size()
+        ):
             self.close()
             return
         if answer.idle_for:
@@ -281,11 +296,11 @@ class Upstream(asyncio.Protocol):
         self.reused = True
         self._pool.give(self, now)
 
-    def _broken(self, exchange: Exchange) -> None:
+    def _broken(self, exchange: Exchange, why: str) -> None:
         self._exchange = None
         self._transport.abort()
         failure = Failure.TRUNCATED if exchange.answered else Failure.GARBAGE
-        self._conductor.failed(exchange, failure, self._clock())
+        self._conductor.failed(exchange, failure, self._clock(), why)
 
     # ---- the conductor's side
 
@@ -350,6 +365,8 @@ class Upstream(asyncio.Protocol):
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """Close an idle connection."""
-        if not self._transport.is_closing():
+        """Close an idle connection; what its server did not take is of no use any more."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        elif not self._transport.is_closing():
             self._transport.close()

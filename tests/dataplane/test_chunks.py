@@ -72,3 +72,20 @@ def test_what_is_no_chunked_body_is_refused(data: bytes, step: int) -> None:
 
 def test_many_tiny_chunks_are_fine() -> None:
     assert decode(b"1\r\nx\r\n" * 10000 + b"0\r\n\r\n") == (b"x" * 10000, b"")
+
+
+def test_a_request_may_not_spend_more_on_its_chunks_than_on_its_data() -> None:
+    one, many = Dechunker(thrifty=True), Dechunker(thrifty=True)
+    for _ in range(10_000):
+        assert one.feed(b"1\r\nx\r\n") is not None
+    assert any(many.feed(b"1\r\nx\r\n") is None for _ in range(20_000))
+
+
+def test_chunks_of_a_few_bytes_go_on_for_ever() -> None:
+    dechunker = Dechunker(thrifty=True)
+    assert all(dechunker.feed(b"2\r\nxy\r\n" * 100) is not None for _ in range(1000))
+
+
+def test_an_answer_may_come_byte_by_byte() -> None:
+    dechunker = Dechunker()
+    assert all(dechunker.feed(b"1\r\nx\r\n" * 100) is not None for _ in range(500))

@@ -401,3 +401,18 @@ def test_bytes_on_an_idle_connection_close_it() -> None:
     stage.answer(up, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
     assert up.aborted
     assert stage.endpoints[0].idle == []
+
+
+def test_a_silence_is_counted_from_the_last_byte() -> None:
+    stage = Stage(idle_timeout=16.0, timeout=0.0)
+    client = stage.client()
+    client.says(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    up = stage.connect()
+    stage.answer(up, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+    for _ in range(5):
+        stage.time.pass_by(3.3)
+        stage.answer(up, b"x")
+    stage.time.pass_by(15.5)
+    assert not client.transport.closed
+    stage.time.pass_by(2.0)
+    assert client.transport.closed
