@@ -119,48 +119,6 @@ def test_an_old_client_is_spared_interim_answers(sidecar: Sidecar, origin: Origi
     assert (answer.status, answer.interim) == (200, [])
 
 
-def test_the_origin_says_continue_and_then_answers(sidecar: Sidecar, origin: Origin) -> None:
-    def script(peer: Conversation) -> None:
-        head = peer.head()
-        assert head is not None
-        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        peer.reader.body_of_request(head)
-        peer.send(reply(body=head.body))
-
-    origin.script = script
-    with Client(sidecar.inbound) as client:
-        client.send(
-            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
-        )
-        assert client.reader.response_head().status == 100
-        client.send(b"body")
-        assert client.response().body == b"body"
-
-
-def test_the_origin_refuses_before_the_body(sidecar: Sidecar, origin: Origin) -> None:
-    def script(peer: Conversation) -> None:
-        if peer.head() is not None:
-            peer.send(reply(401, b"who are you"))
-            peer.until_left()
-
-    origin.script = script
-    with Client(sidecar.inbound) as client:
-        client.send(
-            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
-        )
-        answer = client.response()
-    assert (answer.status, answer.interim, answer.body) == (401, [], b"who are you")
-    origin.forget()
-    assert fetch(sidecar.inbound).status == 200, "a half-used connection was used again"
-
-
-def test_a_client_need_not_wait_for_continue(sidecar: Sidecar, origin: Origin) -> None:
-    origin.script = answering(lambda seen: reply(body=seen.body))
-    with Client(sidecar.inbound) as client:
-        answer = client.ask("POST", "/", {"Expect": "100-continue"}, b"at once")
-    assert answer.body == b"at once"
-
-
 def test_a_chunked_answer_stays_chunked(sidecar: Sidecar, origin: Origin) -> None:
     origin.script = answering(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n6\r\n world\r\n"
@@ -224,25 +182,6 @@ def test_an_origin_that_closes_leaves_the_client_connected(
             answer = client.ask("GET", "/")
             assert answer.all("connection") in ([], ["keep-alive"])
     assert len(origin.conversations) == 3
-
-
-def test_an_answer_during_the_upload_ends_it(sidecar: Sidecar, origin: Origin) -> None:
-    enough = threading.Event()
-
-    def script(peer: Conversation) -> None:
-        if peer.head() is not None:
-            peer.send(reply(413, b"too much", {"Connection": "close"}))
-            enough.wait(LATER)
-
-    origin.script = script
-    with Client(sidecar.inbound) as client:
-        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6400000\r\n\r\n")
-        answer = client.response()
-        assert (answer.status, answer.body) == (413, b"too much")
-        assert answer.get("connection") == "close"
-        client.send_pieces([b"x" * 64_000] * 100)
-        enough.set()
-        assert client.closed_by_peer()
 
 
 def test_an_answer_after_an_early_one_is_its_own(sidecar: Sidecar, origin: Origin) -> None:
