@@ -307,6 +307,8 @@ class Conductor:
             return
         self._abandon(exchange, Failure.CLIENT_GONE, now)
         if exchange.answered:
+            exchange.refusal = refusal
+            exchange.flag(refusal.reason)
             exchange.client.cut(exchange)
             self.conclude(exchange, now)
         else:
