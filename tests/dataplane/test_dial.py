@@ -1,0 +1,175 @@
+"""Dialling where a client chose the host: one look at the name, and only what the guard passes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from meshproxy.core.route import Endpoint
+from meshproxy.core.verdict import Failure
+from meshproxy.dataplane.dial import Dialer, is_ours
+from meshproxy.logic.destination import Guard
+
+PUBLIC, OTHER, LOOPBACK = "203.0.113.7", "2001:db8::7", "127.0.0.1"
+Answer = Sequence[str] | Exception
+
+
+class FakeUpstream:
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+
+class FakeLoop:
+    """Connects to what is `up`; the rest refuses, or never answers where it is `silent`."""
+
+    def __init__(self, up: Sequence[str], silent: Sequence[str] = ()) -> None:
+        self.up = up
+        self.silent = silent
+        self.dialled: list[tuple[str, int]] = []
+        self.looked_up: list[str] = []
+
+    def create_task(self, work: Any) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
+
+    async def create_connection(self, make: Callable[[], Any], host: str, port: int) -> None:
+        self.dialled.append((host, port))
+        if host in self.silent:
+            await asyncio.Event().wait()
+        if host not in self.up:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+        make()
+
+    async def getaddrinfo(self, host: str, port: int, *, type: int) -> list[Any]:  # noqa: A002
+        self.looked_up.append(host)
+        return [
+            (family, type, 6, "", (ip, port))
+            for family, ip in ((socket.AF_INET6, OTHER), (socket.AF_INET, PUBLIC))
+            for _ in range(2)
+        ]
+
+
+class Answers:
+    """A name server that says something else each time."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+
+    def __call__(self, host: str, port: int) -> Awaitable[Sequence[str]]:
+        return self._answer()
+
+    async def _answer(self) -> Sequence[str]:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def guarded(host: str = "example.com", guard: Guard | None = None) -> Endpoint:
+    endpoint = Endpoint(f"{host}:80", host, 80)
+    endpoint.guard = guard or Guard()
+    return endpoint
+
+
+def dial(
+    loop: FakeLoop, resolve: Answers | None, endpoint: Endpoint, times: int = 1, seconds: float = 0
+) -> list[Failure | None]:
+    """How each of several dials ended."""
+    settled: list[Failure | None] = []
+
+    async def main() -> None:
+        dialer = Dialer(loop, resolve)  # type: ignore[arg-type]
+        done = asyncio.Event()
+
+        def settle(upstream: Any, failure: Failure | None) -> None:
+            settled.append(failure)
+            done.set()
+
+        dialer.settle = settle
+        for _ in range(times):
+            done.clear()
+            dialer(FakeUpstream(endpoint), seconds)  # type: ignore[arg-type]
+            await done.wait()
+        await dialer.close()
+
+    asyncio.run(main())
+    return settled
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
+    loop = FakeLoop(up=[PUBLIC])
+    assert dial(loop, Answers([PUBLIC]), guarded()) == [None]
+    assert loop.dialled == [(PUBLIC, 80)]
+
+
+def test_a_name_that_changes_its_mind_leads_nowhere() -> None:
+    loop, endpoint = FakeLoop(up=[PUBLIC, LOOPBACK]), guarded()
+    names = Answers([PUBLIC], [LOOPBACK])
+    assert dial(loop, names, endpoint, times=2) == [None, Failure.FORBIDDEN]
+    assert loop.dialled == [(PUBLIC, 80)]
+    assert endpoint.why_not == "is a loopback address, which networks does not open"
+
+
+def test_of_several_addresses_only_the_allowed_ones_are_dialled_in_turn() -> None:
+    loop = FakeLoop(up=[PUBLIC])
+    assert dial(loop, Answers([LOOPBACK, OTHER, "169.254.169.254", PUBLIC]), guarded()) == [None]
+    assert loop.dialled == [(OTHER, 80), (PUBLIC, 80)]
+
+
+def test_an_allowed_address_that_refuses_is_a_failure_of_the_connection() -> None:
+    loop = FakeLoop(up=[LOOPBACK])
+    assert dial(loop, Answers([LOOPBACK, PUBLIC]), guarded()) == [Failure.CONNECT]
+    assert loop.dialled == [(PUBLIC, 80)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[], socket.gaierror(socket.EAI_NONAME, "unknown"), UnicodeError("label too long")],
+    ids=["nothing", "unknown", "no name"],
+)
+def test_a_name_that_leads_nowhere_is_a_failure_of_the_connection(answer: Answer) -> None:
+    assert dial(FakeLoop(up=[]), Answers(answer), guarded()) == [Failure.CONNECT]
+
+
+def test_all_addresses_share_one_time_limit() -> None:
+    loop = FakeLoop(up=[PUBLIC], silent=[OTHER])
+    failures = dial(loop, Answers([OTHER, PUBLIC]), guarded(), seconds=0.01)
+    assert failures == [Failure.CONNECT_TIMEOUT]
+    assert loop.dialled == [(OTHER, 80)]
+
+
+def test_the_system_is_asked_once_and_each_address_is_tried_once() -> None:
+    loop = FakeLoop(up=[])
+    assert dial(loop, None, guarded()) == [Failure.CONNECT]
+    assert loop.looked_up == ["example.com"]
+    assert loop.dialled == [(OTHER, 80), (PUBLIC, 80)]
+
+
+def test_an_endpoint_of_the_file_is_dialled_by_its_name() -> None:
+    loop = FakeLoop(up=["users"])
+    assert dial(loop, Answers(), Endpoint("users:80", "users", 80)) == [None]
+    assert loop.dialled == [("users", 80)]
+
+
+def test_this_machines_addresses_are_known() -> None:
+    assert is_ours("127.0.0.1")
+    assert is_ours("127.1.2.3")
+    assert not is_ours("203.0.113.7")  # RFC 5737: nobody's
+
+
+class ForOthersOnly:
+    def why_not(self, ip: str, port: int, ours: Callable[[str], bool]) -> str | None:
+        return "is ours" if ours(ip) else None
+
+
+def test_the_guard_can_tell_this_machines_addresses_from_others() -> None:
+    loop, endpoint = FakeLoop(up=[PUBLIC]), guarded()
+    endpoint.guard = ForOthersOnly()
+    names = Answers([LOOPBACK], [LOOPBACK, PUBLIC])
+    assert dial(loop, names, endpoint, times=2) == [Failure.FORBIDDEN, None]
+    assert endpoint.why_not == "is ours"
+    assert loop.dialled == [(PUBLIC, 80)]
