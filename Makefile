@@ -13,7 +13,7 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load stalls image lock clean
+.PHONY: help demo test lint format unit bench load stalls fuzz image lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "  make bench    CPU per request beside Envoy, nginx, HAProxy and aiohttp (minutes)"
 	@echo "  make load     locust scenarios with thresholds: mix, burst, failures, reload"
 	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
+	@echo "  make fuzz     a million mutated requests and answers against the data plane (minutes)"
 	@echo "  make lint     ruff and mypy only;  make format  lets ruff rewrite the files"
 	@echo "  make unit     the tests without the end-to-end ones (seconds)"
 	@echo "  make image    build the container image with docker or buildah"
@@ -32,7 +33,7 @@ help:
 	@echo "  make clean    remove the virtual environment and everything generated"
 	@echo
 	@echo "Each sets up $(VENV) first; run the proxy itself as $(VENV)/bin/meshproxy."
-	@echo "Options: PYTHON=python3.12  PORT_BASE=28000 (demo)  ARGS='...' (demo, test, bench, load, stalls)"
+	@echo "Options: PYTHON=python3.12  PORT_BASE=28000 (demo)  ARGS='...' (demo, test, bench, load, stalls, fuzz)"
 
 $(READY): requirements-dev.lock pyproject.toml .ci/venv
 	@sh .ci/venv $(VENV)
@@ -67,6 +68,9 @@ load: $(READY)
 
 stalls: $(READY)
 	$(PY) -m loadtests.stalls $(ARGS)
+
+fuzz: $(READY)
+	$(PY) -m tests.fuzz --inputs 1000000 $(ARGS)
 
 image:
 	@sh .ci/image $(IMAGE)

@@ -1,0 +1,24 @@
+"""What fuzzing has found, each with what was wrong; replayed by the tests for ever.
+
+A case is as `python -m tests.fuzz` printed it, shrunk to what it takes.
+"""
+
+from __future__ import annotations
+
+from tests.fuzz.scripts import Script
+
+FOUND: dict[str, Script] = {
+    "an upstream that reads no more was never gone": Script(
+        0,
+        (
+            ("say", b"PUT /p HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
+            ("answer", b"HTTP/1.1 204 No Content\r\n\r\n"),
+            ("clog", None),
+            ("say", b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("answer", b"HTTP/1.1 200 OK\r\n\r\nx"),
+        ),
+    ),
+}
+
+OPEN: dict[str, str] = {}
+"""Those that are not mended yet, with the reason."""
