@@ -28,6 +28,7 @@ from meshproxy.dataplane.downstream import Downstream
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import Listener
 from meshproxy.dataplane.pool import Pool
+from meshproxy.dataplane.room import Room
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.settings.compile import Tools, compile_snapshot
 from meshproxy.settings.validate import validate
@@ -83,6 +84,9 @@ class Silent(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def is_reading(self) -> bool:
         return True
 
@@ -91,6 +95,10 @@ class Silent(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("127.0.0.1", 40000) if name == "peername" else default
+
+
+def _nothing(event: str, **fields: Any) -> None:
+    """A log that nobody reads."""
 
 
 class Rig:
@@ -104,7 +112,7 @@ class Rig:
         conductor = self._pool.conductor = Conductor(clock, loop.call_later, self._pool)
         plan = compile_plan(text, clock())
         with socket.socket() as unused:
-            listener = Listener(unused, plan, conductor, clock)
+            listener = Listener(unused, plan, conductor, clock, Room(1024), _nothing)
         self.client = Downstream(listener)
         self.client.connection_made(self.answers)
 
