@@ -9,11 +9,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from .harness import Client, Conversation, Origin, Sidecar, eventually, fetch, lasting, reply
 from .harness.client import request
+from .harness.ports import Address
 
 CONFIG = """
 inbound: {listen: <inbound>, app: http://<app>, idle_timeout: 10s}
@@ -100,6 +102,86 @@ def test_connections_are_bounded(sidecar: Sidecar, origin: Origin) -> None:
         for client in clients:
             client.close()
     eventually(lambda: fetch(sidecar.inbound).status == 200, what="room again")
+
+
+SHARED = """
+inbound: {listen: <inbound>, app: http://<app>}
+outbound: {listen: <outbound>, services: {users: {endpoints: [<app>]}}}
+limits: {connections: 6, connections_per_client: 4}
+"""
+
+
+@pytest.fixture
+def shared(app: Origin) -> Iterator[Sidecar]:
+    """A sidecar with both directions and little room."""
+    app.forget()
+    with Sidecar.running(SHARED, app=app.address) as running:
+        yield running
+    app.forget()
+
+
+def refused_by(sidecar: Sidecar, where: Address, source: str = "127.0.0.1") -> str | None:
+    """The limit that turns a new client away; None when it is served."""
+    with Client(where, source=source) as client:
+        answer = client.ask("GET", "/", {"Host": "users"})
+        if answer.status == 200:
+            return None
+        assert (answer.status, answer.get("x-meshproxy-reason")) == (503, "UO")
+        assert answer.get("connection") == "close"
+        assert client.closed_by_peer()
+        rule: str = json.loads(answer.body)["rule"]
+        return rule
+
+
+def test_one_client_cannot_take_all_connections(shared: Sidecar) -> None:
+    with ExitStack() as stack:
+        for _ in range(4):
+            taken = stack.enter_context(Client(shared.inbound))
+            assert taken.ask("GET", "/").status == 200
+        assert refused_by(shared, shared.inbound) == "limits.connections_per_client"
+        assert refused_by(shared, shared.inbound, "127.0.0.2") is None
+    eventually(lambda: refused_by(shared, shared.inbound) is None, what="room again")
+
+
+def test_all_listeners_share_the_room(shared: Sidecar) -> None:
+    with ExitStack() as stack:
+        for number in range(6):
+            where = shared.inbound if number % 2 else shared.outbound
+            taken = stack.enter_context(Client(where, source=f"127.0.0.{number + 1}"))
+            assert taken.ask("GET", "/", {"Host": "users"}).status == 200
+        for where in (shared.inbound, shared.outbound):
+            assert refused_by(shared, where, "127.0.0.9") == "limits.connections"
+    eventually(lambda: refused_by(shared, shared.outbound) is None, what="room again")
+
+
+UPLOAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"1\r\nx\r\n" * 100_000 + END, id="one-byte chunks"),
+        pytest.param((b"1;" + b"e" * 200 + b"\r\nx\r\n") * 200 + END, id="extensions"),
+        pytest.param(b"1\r\nx\r\n0\r\n" + b"X-T: y\r\n" * 2_000 + b"\r\n", id="trailers"),
+        pytest.param(b"1\r\nx\r\n0\r\nX-T: " + b"y" * 20_000 + b"\r\n\r\n", id="a long trailer"),
+        pytest.param(b"0" * 1_000 + b"1\r\nx\r\n" + END, id="zeros before a size"),
+    ],
+)
+def test_what_surrounds_chunks_is_bounded(sidecar: Sidecar, origin: Origin, body: bytes) -> None:
+    with Client(sidecar.inbound) as client:
+        client.send_pieces([UPLOAD + body])
+        answer = client.response()
+        assert (answer.status, answer.get("x-meshproxy-reason")) == (400, "IH")
+    assert not origin.requests, "the origin got a whole request"
+
+
+def test_honest_chunks_are_no_flood(sidecar: Sidecar, origin: Origin) -> None:
+    pieces = [b"line %d of a log\n" % number for number in range(20_000)]
+    with Client(sidecar.inbound) as client:
+        client.send(UPLOAD + b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in pieces) + END)
+        assert client.response().status == 200
+    assert origin.last.body == b"".join(pieces)
 
 
 def test_requests_ahead_of_their_turn_wait_outside(sidecar: Sidecar, origin: Origin) -> None:

@@ -20,15 +20,24 @@ _AT_ONCE = 256 * 1024
 class Client:
     """One connection to the proxy; closes with the `with` block.
 
-    `timeout` seconds bound every single read and write, so a hung proxy fails the test.
+    `timeout` seconds bound every single read and write, so a hung proxy fails the test; `source`
+    is the loopback address that it comes from.
     """
 
-    def __init__(self, address: Address, timeout: float = 10.0, receive_buffer: int = 0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        timeout: float = 10.0,
+        receive_buffer: int = 0,
+        source: str = "127.0.0.1",
+    ) -> None:
         self._socket = socket.socket()
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(timeout)
         try:
+            if source != "127.0.0.1":
+                self._socket.bind((source, 0))
             self._socket.connect(address)
         except OSError:
             self._socket.close()
