@@ -4,7 +4,7 @@ Knows methods, paths and header values as bytes; not what a rule leads to. A pat
 literal path, a path ending in `/*` (everything below, the bare slash included: `/reports/*`
 takes `/reports/` and `/reports/x/y`, not `/reports`), and may hold `*` as one whole, non-empty
 segment before its end (`/users/*/orders`). `/*` and the empty pattern take everything. Both
-patterns and paths must be in the canonical form of `logic.path`, without a query.
+patterns and paths must be canonical and folded by `logic.path`, without a query.
 """
 
 from __future__ import annotations

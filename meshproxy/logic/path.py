@@ -2,9 +2,10 @@
 
 Two spellings of one path must meet the same rule, and the upstream must see the spelling that
 was judged. Escapes of unreserved characters are decoded, other escapes get upper-case digits,
-dot segments are resolved (RFC 3986 sections 6.2.2 and 5.2.4). Empty segments stay: `//a` and
-`/a` are different paths (section 3.3), and many APIs carry a URL in theirs. What servers are
-known to read in more than one way is refused, never repaired. The query is not looked at.
+dot segments are resolved (RFC 3986 sections 6.2.2 and 5.2.4). Empty segments and parameters
+stay: `//a` and `/a` are different paths (section 3.3), and many APIs carry a URL in theirs. But
+as many servers do not tell them apart, rules are looked up by the `folded` path. What else is
+known to be read in more than one way is refused, never repaired. The query is not looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
-_PERCENT, _DOT, _BACKSLASH = b"%.\\"
+_PERCENT, _DOT, _BACKSLASH, _SEMICOLON = b"%.\\;"
 
 _DOUBTFUL = re.compile(rb"[%\\]|/\.")
 _AMBIGUOUS = re.compile(
@@ -23,6 +24,9 @@ _AMBIGUOUS = re.compile(
 )
 _PARAMETER_DOTS = re.compile(rb"/\.\.?(?:;|%3B)")
 """A dot segment only for servers that cut path parameters first."""
+
+_PARAMETER = re.compile(rb"(?:;|%3B)[^/]*")
+_SLASHES = re.compile(rb"//+")
 
 _ESCAPE = re.compile(rb"%(..)")
 _CANONICAL = {
@@ -54,6 +58,17 @@ def canonical(target: bytes) -> bytes | None:
             return None
         path = resolved
     return path + mark + query
+
+
+def folded(path: bytes) -> bytes:
+    """A canonical path without parameters and empty segments: what its rule is found by.
+
+    A server that cuts `;x` or merges slashes serves `//admin;x` as `/admin`; the rule for
+    `/admin` holds for it, while the path itself goes on as it is.
+    """
+    if path.find(b"//") < 0 and _SEMICOLON not in path and _PERCENT not in path:
+        return path
+    return _SLASHES.sub(b"/", _PARAMETER.sub(b"", path))
 
 
 def _spelled(escape: re.Match[bytes]) -> bytes:

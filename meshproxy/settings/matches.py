@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from meshproxy.logic.match import Rule, read_pattern
-from meshproxy.logic.path import canonical
+from meshproxy.logic.path import canonical, folded
 
 MATCH_PATTERN = r"^([A-Z][A-Z0-9_-]* )?/[^ ?#]*$"
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*")
@@ -66,6 +66,7 @@ class Match(BaseModel):
         plain = canonical(raw) if raw else raw
         if plain is None:
             raise _wrong("no request can have this path: requests with it are refused")
+        plain = folded(plain)
         if plain != raw:
             raise _wrong(f"no request can have this path as it is: write {plain.decode()}")
         return path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meshproxy.core.route import Route
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic.match import RouteIndex, Rule
+from meshproxy.logic.path import folded
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
@@ -34,7 +35,7 @@ class ServiceTable:
         """The route of a request as if it had asked for `path`."""
         if self._index is None:
             return self._default
-        found = self._index.find(exchange.method, path, exchange.header)
+        found = self._index.find(exchange.method, folded(path), exchange.header)
         return self._default if found is None else self._routes[found]
 
 

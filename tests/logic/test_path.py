@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshproxy.logic.path import canonical
+from meshproxy.logic.path import canonical, folded
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,31 @@ def test_a_canonical_path_has_no_dot_segments_and_the_query_is_untouched(target:
         assert b"." not in segments
         assert b".." not in segments
         assert once.partition(b"?")[1:] == target.partition(b"?")[1:]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", "/"),
+        ("*", "*"),
+        ("/a/b", "/a/b"),
+        ("/a/", "/a/"),
+        ("/caf%C3%A9", "/caf%C3%A9"),
+        ("//a///b//", "/a/b/"),
+        ("/a;v=1/b;w", "/a/b"),
+        ("/a%3Bv/b", "/a/b"),
+        ("/;/a", "/a"),
+        ("/a/;x", "/a/"),
+        ("//", "/"),
+    ],
+)
+def test_rules_are_found_without_parameters_and_empty_segments(path: str, expected: str) -> None:
+    assert folded(path.encode()) == expected.encode()
+
+
+@given(TARGETS)
+def test_a_folded_path_is_canonical_and_folds_to_itself(target: bytes) -> None:
+    once = canonical(target)
+    if once is not None:
+        short = folded(once.partition(b"?")[0])
+        assert folded(short) == canonical(short) == short

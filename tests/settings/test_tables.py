@@ -68,6 +68,19 @@ def test_a_service_is_found_by_its_longest_prefix_which_is_stripped() -> None:
     assert taken(ask(plan, "/payments/deep/e", "x").route) == ("payments", "default", 9)
 
 
+@pytest.mark.parametrize("path", ["//quotes/1", "/quotes;v=1/1", "/;/quotes//1", "/quotes%3Bv/1"])
+def test_no_spelling_gets_around_a_rule(path: str) -> None:
+    plan = build(FILE, Ledger()).plans["outbound"]
+    assert taken(ask(plan, path, "payments").route) == ("payments", "GET /quotes/*", 0)
+    assert taken(ask(plan, "/payments" + path, "x").route) == ("payments", "GET /quotes/*", 9)
+
+
+@pytest.mark.parametrize("path", ["//payments/x", "/payments;v=1/x", "/;/payments/x"])
+def test_a_prefix_is_stripped_only_where_it_stands_as_it_is(path: str) -> None:
+    plan = build(FILE, Ledger()).plans["outbound"]
+    assert ask(plan, path, "x").route is plan.unmatched
+
+
 def test_a_host_decides_before_a_prefix() -> None:
     plan = build(FILE, Ledger()).plans["outbound"]
     assert taken(ask(plan, "/payments/quotes/1", "deep").route) == ("deep", "default", 0)
