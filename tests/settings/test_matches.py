@@ -34,7 +34,8 @@ def test_the_matcher_gets_bytes_and_lower_case_names() -> None:
 @pytest.mark.parametrize(
     "value",
     ["", "GET", "GET orders", "get /a", "/a*", "/a?b", "/a#b", "/a/../b", "/a//b", "/a;v/b",
-     "/%61", "/%zz", "/ü", {}, {"methods": []}, {"path": "a"}, {"methods": ["G T"]}, {"headers": {"": "a"}}],
+     "/%61", "/%zz", "/ü", {}, {"methods": []}, {"path": "a"},
+     {"methods": ["G T"]}, {"headers": {"": "a"}}],
 )  # fmt: skip
 def test_what_no_request_can_be_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
