@@ -13,7 +13,7 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load stalls fuzz image lock clean
+.PHONY: help demo test lint format unit bench load stalls fuzz conformance image lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "  make load     locust scenarios with thresholds: mix, burst, failures, reload"
 	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
 	@echo "  make fuzz     a million mutated requests and answers against the data plane (minutes)"
+	@echo "  make conformance  who takes what: bad requests through four proxies and to five servers"
 	@echo "  make lint     ruff and mypy only;  make format  lets ruff rewrite the files"
 	@echo "  make unit     the tests without the end-to-end ones (seconds)"
 	@echo "  make image    build the container image with docker or buildah"
@@ -47,7 +48,7 @@ test: lint
 	$(PY) -m pytest -q -W error -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 unit: $(READY)
-	$(PY) -m pytest -q -W error --ignore tests/e2e $(ARGS)
+	$(PY) -m pytest -q -W error --ignore tests/e2e --ignore tests/conformance/differential $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff format --check .
@@ -71,6 +72,9 @@ stalls: $(READY)
 
 fuzz: $(READY)
 	$(PY) -m tests.fuzz --inputs 1000000 $(ARGS)
+
+conformance: $(READY)
+	$(PY) -m tests.conformance.differential
 
 image:
 	@sh .ci/image $(IMAGE)

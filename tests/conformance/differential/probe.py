@@ -12,18 +12,20 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 
 from tests.e2e.harness import Message, TruncatedError, eventually, fetch
 from tests.e2e.harness.message import Reader
 from tests.e2e.harness.ports import Address
 
-from .witness import Seen, Witness
+from .witness import Understood, Witness
 
 CANARY = b"/canary-"
 SENTINEL = b"/sentinel-"
 _AT_ONCE = 256 * 1024
 _SENTINELS = 5
 _MOST_ANSWERS = 20
+_numbers = count(1)
 
 
 @dataclass
@@ -34,8 +36,8 @@ class Trace:
     closed: bool
     target: bytes
     """The canary's."""
-    seen: list[Seen] = field(default_factory=list)
-    """What the origin understood, but for the canary."""
+    understood: list[Understood] = field(default_factory=list)
+    """Whole requests at the origin, without the canary."""
     canaries: int = 0
     strange: list[bytes] = field(default_factory=list)
     """Bodies that answered a sentinel, and were not its own."""
@@ -67,42 +69,61 @@ def _whole(reader: Reader, methods: Iterable[str]) -> Iterator[Message]:
 class Probe:
     """Sends cases to one address, and asks one witness about them.
 
-    A connection on which nothing comes for `quiet` seconds is taken for silent.
+    A connection on which nothing comes for `quiet` seconds is taken for silent. With `hangs_up`
+    the client half-closes once it is refused: some proxies wait a second for that.
     """
 
-    def __init__(self, address: Address, witness: Witness, quiet: float) -> None:
+    def __init__(
+        self, address: Address, witness: Witness, quiet: float, *, hangs_up: bool = False
+    ) -> None:
         self._address = address
         self._witness = witness
         self._quiet = quiet
-        self._number = 0
+        self._hangs_up = hangs_up
 
     def send(self, data: bytes) -> Trace:
-        self._number += 1
+        number = b"%d" % next(_numbers)
         before = len(self._witness.seen())
-        trace = self._talk(data, CANARY + b"%d" % self._number)
-        self._settle(trace)
+        trace = self._talk(data, CANARY + number)
+        self._settle(trace, SENTINEL + number)
         for each in self._witness.seen()[before:]:
             if each.target == trace.target:
                 trace.canaries += 1
             elif not each.target.startswith(SENTINEL):
-                trace.seen.append(each)
+                trace.understood.append(each)
         return trace
 
     def _talk(self, data: bytes, canary: bytes) -> Trace:
-        received = bytearray()
+        trace = Trace(b"", False, canary)
         with socket.create_connection(self._address, self._quiet) as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 client.sendall(data + b"GET " + canary + b" HTTP/1.1\r\nHost: canary\r\n\r\n")
             except OSError:
                 pass  # refused before all was sent: the answer may be there
-            closed = _read(client, canary, received)
-        return Trace(bytes(received), closed, canary)
+            try:
+                self._read(client, trace)
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                trace.closed = True
+        return trace
 
-    def _settle(self, trace: Trace) -> None:
+    def _read(self, client: socket.socket, trace: Trace) -> None:
+        """Until the canary's answer or the end."""
+        while trace.target not in trace.received:
+            piece = client.recv(_AT_ONCE)
+            if not piece:
+                trace.closed = True
+                return
+            trace.received += piece
+            if self._hangs_up and (trace.status or 0) >= 400:
+                _half_close(client)
+
+    def _settle(self, trace: Trace, sentinel: bytes) -> None:
         """Wait until the origin has told everything; a stale pooled connection may cost a try."""
         for attempt in range(_SENTINELS):
-            target = SENTINEL + b"%d-%d" % (self._number, attempt)
+            target = sentinel + b"-%d" % attempt
             body = self._answer_to(target)
             if body == target:
                 eventually(partial(self._told, target), what="the sentinel's report")
@@ -125,16 +146,8 @@ class Probe:
         return any(seen.target == target for seen in reversed(self._witness.seen()))
 
 
-def _read(client: socket.socket, canary: bytes, into: bytearray) -> bool:
-    """Read until the canary's answer, the end, or silence; whether it was the end."""
-    while canary not in into:
-        try:
-            piece = client.recv(_AT_ONCE)
-        except TimeoutError:
-            return False
-        except ConnectionError:
-            return True
-        if not piece:
-            return True
-        into += piece
-    return False
+def _half_close(client: socket.socket) -> None:
+    try:
+        client.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the peer has closed already

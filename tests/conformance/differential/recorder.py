@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from tests.e2e.harness import Conversation, Origin, reply
 
-from .witness import Seen
+from .witness import Understood
 
 _AT_ONCE = 65536
 
@@ -20,7 +20,7 @@ class Recorder:
     """The origin and its list of whole requests."""
 
     def __init__(self) -> None:
-        self._seen: list[Seen] = []
+        self._seen: list[Understood] = []
         self._origin = Origin(self._converse)
 
     @classmethod
@@ -40,7 +40,7 @@ class Recorder:
     def address(self) -> str:
         return self._origin.address
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[Understood]:
         return list(self._seen)
 
     def _converse(self, peer: Conversation) -> None:
@@ -60,7 +60,7 @@ class _Reader:
         self._send = send
         self._buffer = b""
 
-    def request(self) -> Seen | None:
+    def request(self) -> Understood | None:
         """The next whole request; None when the peer ends, or when nothing can be made of it."""
         try:
             start, *lines = self._until(b"\r\n\r\n").split(b"\r\n")
@@ -71,7 +71,7 @@ class _Reader:
         except (EOFError, ValueError):
             return None
         method, target, *_ = (*start.split(b" "), b"")
-        return Seen(method.decode("latin-1"), target, fields.get(b"host", b""), body)
+        return Understood(method.decode("latin-1"), target, fields.get(b"host", b""), body)
 
     def _body(self, fields: dict[bytes, bytes]) -> bytes:
         if b"chunked" in fields.get(b"transfer-encoding", b"").lower():

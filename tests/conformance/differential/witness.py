@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
-class Seen:
+class Understood:
     """One request that an origin took for whole."""
 
     method: str
@@ -25,7 +25,7 @@ class Seen:
 class Witness(Protocol):
     """Tells every request that its origin has understood so far."""
 
-    def seen(self) -> list[Seen]: ...
+    def seen(self) -> list[Understood]: ...
 
 
 class ReportFile:
@@ -34,9 +34,9 @@ class ReportFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
-        self._seen: list[Seen] = []
+        self._seen: list[Understood] = []
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[Understood]:
         with self._path.open("rb") as file:
             file.seek(self._at)
             whole = file.read().rpartition(b"\n")[0]
@@ -47,13 +47,13 @@ class ReportFile:
         return self._seen
 
 
-def _reported(line: bytes) -> Seen | None:
+def _reported(line: bytes) -> Understood | None:
     """A request that the server answered with 200; one that it refused, it did not understand."""
     said: dict[str, Any] = json.loads(line.decode("latin-1"))
     if said.get("status", "200") != "200":
         return None
     read: Callable[[str], bytes] = _raw if said.get("raw") else _hex
-    return Seen(said["method"], read(said["target"]), read(said["host"]), read(said["body"]))
+    return Understood(said["method"], read(said["target"]), read(said["host"]), read(said["body"]))
 
 
 def _hex(text: str) -> bytes:

@@ -41,7 +41,7 @@ class Peer:
         body = self._body()
         host = next((value for name, value in request.headers if name == b"host"), b"")
         report(request.method.decode(), request.target, host, body)
-        self._answer(200, request.target)
+        self._answer(200, request.target, request.method)
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     def _body(self) -> bytes:
@@ -58,10 +58,11 @@ class Peer:
             self._http.receive_data(self._socket.recv(_AT_ONCE))
         return event
 
-    def _answer(self, status: int, body: bytes) -> None:
+    def _answer(self, status: int, body: bytes, method: bytes = b"") -> None:
         fields = [("Content-Length", str(len(body)))]
         head = h11.Response(status_code=status, headers=fields)
-        self._send(head, h11.Data(data=body), h11.EndOfMessage())
+        content = h11.Data(data=b"" if method == b"HEAD" else body)
+        self._send(head, content, h11.EndOfMessage())
 
     def _refuse(self, status: int) -> None:
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
