@@ -44,7 +44,7 @@ from meshproxy.settings.schema import (
     Trust,
 )
 from meshproxy.settings.tables import NoService, OutboundTable, ServiceTable
-from meshproxy.settings.validate import Settings
+from meshproxy.settings.validate import Settings, redact
 from meshproxy.settings.views import APP
 from meshproxy.settings.words import CONNECT, UNKNOWN_HOSTS
 
@@ -180,10 +180,16 @@ class _Compiler:
     ) -> _Made:
         default = self._routes.route(chain, cluster, "default")
         made = tuple(
-            self._routes.route(chain.inner(index, route), cluster, route.label())
+            self._routes.route(chain.inner(index, route), cluster, self._label(route, index))
             for index, route in enumerate(routes)
         )
         return _Made(default, made, tuple(route.match for route in routes))
+
+    def _label(self, route: InboundRoute | OutboundRoute, index: int) -> str:
+        """What everyone may see; where a secret is hidden in it, the index keeps it apart."""
+        label = route.label()
+        shown: str = redact(label, self._settings.document.secrets)
+        return label if shown == label else f"{shown} [{index}]"
 
     def _cluster(self, name: str, targets: list[tuple[Address, int]]) -> Cluster:
         endpoints = tuple(self._endpoint(name, address) for address, _ in targets)

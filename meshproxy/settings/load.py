@@ -28,7 +28,7 @@ from yaml.events import (
 )
 
 from meshproxy.settings.errors import ConfigError, Path, Problem
-from meshproxy.settings.variables import substitute
+from meshproxy.settings.variables import secrets, substitute
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -48,7 +48,8 @@ class Document:
     """A file that was read: its tree, the places of values and keys, and its secrets.
 
     `problems` are those that reading found and went on after; `secrets` are the texts that
-    came from `file:` scalars and must never be shown.
+    came from `file:` scalars and from variables such as API_TOKEN, and must never be shown;
+    `secret_paths` are the values that hold them.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Document:
     values: dict[Path, Mark] = field(default_factory=dict)
     keys: dict[Path, Mark] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)
+    secret_paths: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def mark(self, path: Path) -> Mark:
@@ -212,6 +214,7 @@ class _Composer:
             )
             if len(self._document.problems) > before:
                 return None
+            self._hide(secrets(str(event.value), self._environment), path)
         # Only what the file itself says is a secret's name, never what a variable says.
         if str(event.value).startswith("file:"):
             return self._secret(event, text[len("file:") :], path)
@@ -231,9 +234,13 @@ class _Composer:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
             self._problem(event, path, f"cannot read secret file {name}: {why}")
             return ""
-        if text:
-            self._document.secrets.add(text)
+        self._hide({text} - {""}, path)
         return text
+
+    def _hide(self, texts: set[str], path: Path) -> None:
+        if texts:
+            self._document.secrets |= texts
+            self._document.secret_paths.add(path)
 
     def _refuse_extras(self, event: Event, path: Path) -> None:
         if not isinstance(event, ScalarEvent | CollectionStartEvent):

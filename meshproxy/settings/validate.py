@@ -28,6 +28,9 @@ INHERITED = (
 )
 _ROUNDS = 20
 
+HIDDEN = "***"
+"""What is shown of a secret."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -54,6 +57,7 @@ def validate(data: bytes, source: str, environment: Mapping[str, str]) -> Settin
     Raises ConfigError with every problem that could be found at once.
     """
     document = read(data, source, environment)
+    _veil(document)
     inherited = settle(document.tree, INHERITED)
     errors, file = _model(inherited.tree)
     problems = [*document.problems, *_placed(errors, document, inherited)]
@@ -68,6 +72,18 @@ def validate(data: bytes, source: str, environment: Mapping[str, str]) -> Settin
     return Settings(file, document, inherited, _digest(inherited.tree))
 
 
+def _veil(document: Document) -> None:
+    """Take secrets out of where they would be shown: names, addresses and the like.
+
+    What is compared with a request alone, the value of a header in a match, stays.
+    """
+    for path in document.secret_paths:
+        around = at_path(document.tree, path[:-1])
+        compared = path[-3:-1] == ("match", "headers")
+        if path and not compared and at_path(document.tree, path) is not None:
+            around[path[-1]] = HIDDEN
+
+
 def redact(tree: Any, secrets: Iterable[str]) -> Any:
     """The same plain data with `***` in the place of every secret."""
     if isinstance(tree, dict):
@@ -79,7 +95,9 @@ def redact(tree: Any, secrets: Iterable[str]) -> Any:
 
 def _hide(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
+        # Also as a message may quote it.
+        for spelled in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]):
+            text = text.replace(spelled, HIDDEN)
     return text
 
 
@@ -103,7 +121,7 @@ def _placed(errors: list[Any], document: Document, inherited: Inherited) -> list
     known = [problem.path for problem in document.problems]
     for error in errors:
         at = _path(error, inherited.tree)
-        path, found = inherited.origin(at), at_path(inherited.tree, at)
+        path, found = inherited.origin(at), redact(at_path(inherited.tree, at), document.secrets)
         told = path in problems or any(path[: len(one)] == one for one in known if one)
         if not told and not is_echo(error, found):
             mark = document.key_mark if error["type"] == "extra_forbidden" else document.mark

@@ -14,6 +14,17 @@ _REFERENCE = re.compile(
 )
 
 
+_SECRET = re.compile(
+    r"(^|_)(SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|KEY)$", re.IGNORECASE
+)
+
+
+def secrets(text: str, environment: Mapping[str, str]) -> set[str]:
+    """The values in `text` that come from variables whose names call them secret."""
+    names = {found["name"] for found in _REFERENCE.finditer(text) if found["name"]}
+    return {environment.get(name, "") for name in names if _SECRET.search(name)} - {""}
+
+
 def substitute(text: str, environment: Mapping[str, str], complain: Callable[[str], None]) -> str:
     """`text` with its variables filled in; `complain(message)` hears of those it cannot fill."""
 

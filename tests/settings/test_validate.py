@@ -135,10 +135,36 @@ def test_secrets_appear_neither_in_dumps_nor_in_messages(tmp_path: Path) -> None
     secret = tmp_path / "secret"
     secret.write_text("hush-hush\n")
     settings = valid(f"service: {{name: 'file:{secret}'}}\ninbound: {{app: '127.0.0.1:8080'}}\n")
-    assert settings.file.service.name == "hush-hush"
+    assert settings.file.service.name == "***"
     assert settings.effective()["service"]["name"] == "***"
     lines = told(f"logs: {{level: 'file:{secret}'}}\ninbound: {{app: '127.0.0.1:8080'}}\n")
     assert lines == ["f.yaml:1:15: logs.level: write debug, info, warning or error, found '***'"]
+
+
+def test_only_where_a_header_is_compared_the_model_knows_a_secret(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hush-hush")
+    settings = valid(
+        f"inbound: {{app: ':8080', routes: [{{match: {{headers: {{x-key: 'file:{secret}'}}}}}}]}}\n"
+        "service: {version: 'v1 ${DEPLOY_TOKEN}'}\n",
+        DEPLOY_TOKEN="hush",
+    )
+    assert settings.file.inbound is not None
+    assert settings.file.inbound.routes[0].match.headers == {"x-key": "hush-hush"}
+    assert settings.file.service.version == "***"
+    assert "hush" not in str(settings.effective())
+
+
+@pytest.mark.parametrize("secret", ["hush" * 40, "hush\nhush", "hush\"'\\", "hush\u00e9\x7f"])
+def test_a_message_quotes_no_part_of_a_secret_however_it_is_spelled(secret: str) -> None:
+    for value in ("'${A_KEY}'", "'a ${A_KEY} b'", "['${A_KEY}']", "{'x': '${A_KEY}'}"):
+        for place in ("service: {name: %s}", "limits: {headers: %s}", "inbound: {app: %s}"):
+            lines = told(f"{place % value}\noutbound: {{listen: 5}}\n", A_KEY=secret)
+            assert "hush" not in "\n".join(lines)
+
+
+def test_a_file_that_is_nothing_but_a_secret_is_refused_without_it() -> None:
+    assert "hush" not in "\n".join(told("${A_TOKEN}", A_TOKEN="hush"))
 
 
 def test_a_secret_is_hidden_inside_other_text_too() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshproxy.settings.variables import substitute
+from meshproxy.settings.variables import secrets, substitute
 
 ENVIRONMENT = {"A": "1", "EMPTY": "", "LOOKS": "${A}"}
 
@@ -50,3 +50,19 @@ def test_a_reference_becomes_its_value(text: str, value: str) -> None:
 )
 def test_what_cannot_be_filled_in_is_told(text: str, message: str) -> None:
     assert filled(text)[1] == [message]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("${API_TOKEN}", {"a"}),
+        ("x ${DB_PASSWORD:-none} ${api_key:?no}", {"b", "c"}),
+        ("${KEY}", {"d"}),
+        ("${TOKENS} ${KEY_FILE} ${MONKEY} ${HOST}", set()),
+        ("$${API_TOKEN} ${EMPTY_KEY} ${UNSET_KEY:-x} ${", set()),
+    ],
+)
+def test_a_variable_with_the_name_of_a_secret_is_one(text: str, found: set[str]) -> None:
+    environment = {"API_TOKEN": "a", "DB_PASSWORD": "b", "api_key": "c", "KEY": "d", "TOKENS": "e",
+                   "KEY_FILE": "f", "MONKEY": "g", "HOST": "h", "EMPTY_KEY": ""}  # fmt: skip
+    assert secrets(text, environment) == found
