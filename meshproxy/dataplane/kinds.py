@@ -11,9 +11,9 @@ from meshproxy.dataplane.fields import splitter
 
 # Kinds of fields; LENGTH and ENCODING are single bits, so that framings seen can be added.
 (
-    KEEP, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, MAX_FORWARDS, BAD,
-    READ, TAKE,
-) = range(14)  # fmt: skip
+    KEEP, LENGTH, ENCODING, DROP, HOST, CONNECTION, EXPECT, UPGRADE, ORIGIN, VIA, MAX_FORWARDS,
+    FOR_PROXY, BAD, READ, TAKE,
+) = range(15)  # fmt: skip
 UNFRAMED = 0
 
 _FORWARDED = (
@@ -30,10 +30,10 @@ _FIXED: dict[bytes, int] = {
     b"upgrade": UPGRADE,
     b"via": VIA,
     b"max-forwards": MAX_FORWARDS,
+    b"proxy-authorization": FOR_PROXY,
     # RFC 9110 section 7.6.1: these end at this hop. Trailers are dropped, so is their notice.
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
-    b"proxy-authorization": DROP,
     b"te": DROP,
     b"trailer": DROP,
     b"http2-settings": DROP,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.verdict import Refusal
 from meshproxy.dataplane import refusals
-from meshproxy.dataplane.kinds import BAD, EXPECT, MAX_FORWARDS, ORIGIN, UPGRADE, VIA
+from meshproxy.dataplane.kinds import BAD, EXPECT, FOR_PROXY, MAX_FORWARDS, ORIGIN, UPGRADE, VIA
 
 MAX_VIA_HOPS = 32
 VIA_LINE = b"\r\nvia: 1.1 meshproxy"
@@ -37,6 +37,8 @@ class Rare:
             return refusals.BAD_NAME
         if kind == VIA and value.count(b",") >= MAX_VIA_HOPS:
             return refusals.LOOP
+        if kind == FOR_PROXY and exchange.host:
+            return None  # RFC 9110 section 11.7.2: whoever names a target means us by it
         if kind == MAX_FORWARDS:
             return _count_down(exchange, name, value)
         if kind == EXPECT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
@@ -21,9 +23,10 @@ def read(
     method: bytes = b"GET",
     minor: int = 1,
     peer: Peer = PEER,
+    key: str = "inbound",
 ) -> tuple[Refusal | None, Exchange]:
     exchange = Exchange(None, peer, Stage().plan, 0.0)
-    exchange.plan = Stage([Reader()]).plan
+    exchange.plan = replace(Stage([Reader()]).plan, key=key)
     version = b"HTTP/1.%d" % minor
     lines = [b" ".join((method, target, version)), *(b": ".join(field) for field in fields)]
     head = b"\r\n".join([*lines, b"", b""])
@@ -180,3 +183,79 @@ def test_close_and_keep_alive_are_heard() -> None:
     assert not read(HOST, (b"Connection", b"Close"))[1].keep_alive
     exchange = read((b"Connection", b"Keep-Alive"), minor=0)[1]
     assert exchange.keep_alive
+
+
+def test_credentials_for_a_proxy_go_on_unless_the_target_means_us() -> None:
+    line = b"Proxy-Authorization: Basic YTpi"
+    field = (b"Proxy-Authorization", b"Basic YTpi")
+    assert line in forwarded(read(HOST, field)[1])
+    assert line not in forwarded(read(HOST, field, target=b"http://app/x")[1])
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "refusal"),
+    [
+        (b"b:443", [(b"Host", b"b:443")], None),
+        (b"B:443", [(b"Host", b"a")], None),
+        (b"[::1]:443", [(b"Host", b"[::1]:443")], None),
+        (b"b:443", [], refusals.NO_HOST),
+        (b"b:443", [HOST, (b"Content-Length", b"1")], refusals.BAD_CONNECT),
+        (b"b:443", [HOST, (b"Transfer-Encoding", b"chunked")], refusals.BAD_CONNECT),
+        (b"b", [HOST], refusals.BAD_TARGET),
+        (b"b:", [HOST], refusals.BAD_TARGET),
+        (b":443", [HOST], refusals.BAD_TARGET),
+        (b"b:0", [HOST], refusals.BAD_TARGET),
+        (b"b:65536", [HOST], refusals.BAD_TARGET),
+        (b"u@b:443", [HOST], refusals.BAD_TARGET),
+        (b"http://b:443", [HOST], refusals.BAD_TARGET),
+        (b"/b:443", [HOST], refusals.BAD_TARGET),
+        (b"*", [HOST], refusals.BAD_TARGET),
+    ],
+)
+def test_connect_names_a_host_and_a_port(
+    target: bytes, fields: list[tuple[bytes, bytes]], refusal: Refusal | None
+) -> None:
+    told, exchange = read(*fields, target=target, method=b"CONNECT", key="outbound")
+    assert told is refusal
+    if refusal is None:
+        assert exchange.host == target.lower()
+        assert exchange.tunnel
+        assert not exchange.keep_alive
+
+
+def test_connect_is_for_the_app_alone() -> None:
+    assert read(HOST, target=b"b:443", method=b"CONNECT")[0] is refusals.BAD_METHOD
+
+
+@pytest.mark.parametrize(("method", "answer"), [(b"OPTIONS", 200), (b"TRACE", 405)])
+def test_the_last_hop_answers_for_itself(method: bytes, answer: int) -> None:
+    refusal, _ = read(HOST, (b"Max-Forwards", b"0"), method=method)
+    assert refusal is not None
+    assert refusal.status == answer
+
+
+def test_hops_are_counted_down_where_they_count() -> None:
+    field = (b"Max-Forwards", b"10")
+    assert b"Max-Forwards: 9" in forwarded(read(HOST, field, method=b"OPTIONS")[1])
+    assert b"Max-Forwards: 10" in forwarded(read(HOST, field)[1])
+    assert read(HOST, (b"Max-Forwards", b"x"), method=b"TRACE")[0] is refusals.BAD_SYNTAX
+
+
+def test_what_else_an_untrusted_peer_says_of_its_origin_ends_here() -> None:
+    fields = [
+        (b"Forwarded", b"for=1.1.1.1"),
+        (b"X-Real-IP", b"1.1.1.1"),
+        (b"X-Forwarded-Port", b"1"),
+    ]
+    assert not any(b"1.1.1.1" in line for line in forwarded(read(HOST, *fields)[1]))
+    kept = forwarded(read(HOST, *fields, peer=TRUSTED)[1])
+    assert b"forwarded: for=1.1.1.1" in kept
+    assert b"x-forwarded-port: 1" in kept
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-Client-Id", b"Traceparent", b"X-Forwarded-Port", b"X-B3-TraceId", b"X-Real-IP"]
+)
+def test_nobody_nominates_what_somebody_reads(name: bytes) -> None:
+    refusal, _ = read(HOST, (name, b"1"), (b"Connection", b"close, " + name))
+    assert refusal is refusals.BAD_NOMINATION

@@ -10,6 +10,8 @@ _SWITCH = Taking("9110 7.8", "T22")
 _WAY = Taking("9110 7.6.3")
 _OWN = Taking("stricter: such names are the proxy's to write", "T26")
 _COUNT = Taking("9110 7.6.2")
+_ASKED = Taking("9110 11.7.2")
+_CREDENTIALS = b"Proxy-Authorization: Basic YTpi"
 
 CONNECTIONS = (
     _HOP.get("close", [b"Connection: close"], []),
@@ -37,7 +39,7 @@ CONNECTIONS = (
     _HOP.get("TE without a nomination", [b"TE: trailers, chunked"], []),
     _HOP.get("a notice of trailers", [b"Trailer: X-Sum"], []),
     _OLD.get("a connection to proxies", [b"Proxy-Connection: keep-alive"], []),
-    _HOP.get("credentials for proxies", [b"Proxy-Authorization: Basic YTpi"], []),
+    _ASKED.get("credentials for another proxy", [_CREDENTIALS], [_CREDENTIALS]),
 )
 
 SWITCHES = (
