@@ -11,12 +11,13 @@ import os
 import resource
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
+from tests.fuzz import cuts
 from tests.fuzz.oracle import Finding, judge
 from tests.fuzz.scripts import Script, play, script
 from tests.fuzz.world import World
@@ -83,18 +84,36 @@ def make(seed: int, number: int) -> Script:
     return script(Random(seed * 0x1_0000_0000 + number))
 
 
+EACH_CUT = 64
+"""One in so many conversations is also played with its requests cut in other places."""
+
+
 def attempt(world: World, one: Script) -> tuple[str, str] | None:
     """Play and judge; the kind and the detail of what went wrong, if anything did."""
-    try:
+
+    def played() -> None:
         play(world, one)
         judge(world)
+        world.forget()
+
+    return _tried(played)
+
+
+def compared(number: int, one: Script) -> tuple[str, str] | None:
+    """Play it whole and cut, each time in a world of its own."""
+    whole = cuts.whole(one)
+    return _tried(lambda: cuts.compare(whole, cuts.cut(whole, Random(number))))
+
+
+def _tried(act: Callable[[], None]) -> tuple[str, str] | None:
+    try:
+        act()
     except Finding as finding:
         return finding.kind, str(finding)
     except Exception as error:  # noqa: BLE001  # any at all is what is looked for
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].name}"
         return f"{type(error).__name__} in {place}", "".join(traceback.format_exception(error))
-    world.forget()
     return None
 
 
@@ -112,6 +131,8 @@ def batch(seed: int, first: int, until: float) -> Report:
         report.scripts += 1
         report.inputs += one.inputs
         wrong = attempt(world, one)
+        if wrong is None and number % EACH_CUT == 0:
+            wrong = compared(number, one)
         if wrong is not None:
             report.found.append(Found(number, *wrong, one))
             break

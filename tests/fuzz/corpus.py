@@ -46,6 +46,12 @@ TUNNELS = (
     b"CONNECT b.example:443 HTTP/1.1\r\nHost: b.example:443\r\n\r\n",
 )
 
+BIG = 300_000
+BIG_REQUESTS = (
+    b"PUT /big" + _HOST + b"Content-Length: %d\r\n\r\n" % BIG + b"b" * BIG,
+    b"PUT /big" + _HOST + _CHUNKED + b"%x\r\n" % BIG + b"c" * BIG + b"\r\n0\r\n\r\n",
+)
+
 BAD_REQUESTS = tuple(case.data for case in requests_refused.ALL if len(case.data) <= LONGEST)
 
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -76,6 +82,12 @@ ANSWERS = (
     b"HTTP/1.1 503 Busy\r\n" + _CHUNKED + b"5\r\nhello\r\n0\r\n\r\n",
     b"HTTP/1.1 503 Busy\r\n\r\nuntil the end",
     b"HTTP/1.1 429 Slow\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+)
+
+BIG_ANSWERS = (
+    _OK + b"Content-Length: %d\r\n\r\n" % BIG + b"b" * BIG,
+    _OK + _CHUNKED + b"%x\r\n" % BIG + b"c" * BIG + b"\r\n0\r\n\r\n",
+    _OK + b"\r\n" + b"u" * BIG,
 )
 
 SWITCHES = (

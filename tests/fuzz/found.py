@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from tests.fuzz.scripts import Script
 
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
 FOUND: dict[str, Script] = {
     "an upstream that reads no more was never gone": Script(
         0,
@@ -18,7 +20,27 @@ FOUND: dict[str, Script] = {
             ("answer", b"HTTP/1.1 200 OK\r\n\r\nx"),
         ),
     ),
+    "a body behind another request was never read": Script(
+        0,
+        (
+            ("say", GET + b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nhe"),
+            ("say", b"re"),
+            ("answer", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ),
+    ),
+    "a client blamed for an upstream that did not read": Script(
+        0,
+        (
+            ("say", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nh"),
+            ("dial", None),
+            ("clog", None),
+            ("say", b"er"),
+        ),
+    ),
 }
 
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = {
+    "a body behind another request was never read": "reading is not resumed",
+    "a client blamed for an upstream that did not read": "408 whoever it was that stalled",
+}
 """Those that are not mended yet, with the reason."""

@@ -10,6 +10,8 @@ import re
 from collections import defaultdict
 from typing import Any
 
+import orjson
+
 from meshproxy.core.exchange import Exchange
 from tests.fuzz import strict
 from tests.fuzz.strict import UNTIL_CLOSE, Message
@@ -21,6 +23,16 @@ _REST = (1.2, 4.0, *[7.0] * 22, 70.0)
 Every timeout of the file is shorter than 7 s, but that of idle connections, which upstreams may
 stretch to a minute.
 """
+
+_NAME = re.compile(rb"(?m)^([^:\r\n]+):")
+_OURS_UP = frozenset(
+    (b"host", b"via", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host",
+     b"x-request-id", b"x-meshproxy-attempt", b"traceparent", b"tracestate", b"b3")
+)  # fmt: skip
+_OURS_DOWN = frozenset(
+    (b"transfer-encoding", b"connection", b"x-request-id", b"server-timing", b"upgrade")
+)
+"""Fields that the proxy may add on either way; all others must have been there."""
 
 _HOP = re.compile(rb"(?im)^(?:connection|keep-alive|proxy-connection|te|trailer|upgrade):")
 
@@ -65,7 +77,10 @@ def _each_ended_once(world: World) -> None:
     begun, ended = world.begun, world.ended
     require("ended twice", len(ended) == len(set(ended)))
     require("not ended", set(begun) == set(ended), (len(begun), len(ended)))
+    require("a client blamed that was not read", not world.blamed)
     require("not logged", len(world.log) == len(ended))
+    for line in world.log:
+        require("a log line that is none", orjson.dumps(line).isascii(), line)
 
 
 def _nothing_is_left(world: World) -> None:
@@ -135,6 +150,8 @@ class _Wires:
         if exchange.tunnel and exchange.status == 101:
             self._judge_tunnel_up(exchange, written[got.end :])
             return True
+        added = _names(got) - _names(asked)
+        require("field added upstream", added <= _OURS_UP, added)
         if not exchange.tunnel:
             require("hop-by-hop field upstream", not _HOP.search(got.fields), written)
         require("more than one request", got.end == len(written), written)
@@ -175,7 +192,7 @@ class _Wires:
         detail = (reply.status, exchange.status, bytes(client.written))
         require("another status", reply.status == exchange.status, detail)
         written = bytes(client.written)
-        if exchange.tunnel and exchange.refusal is None and _switched(exchange, reply):
+        if exchange.tunnel and exchange.answered and _switched(exchange, reply):
             end = written.index(b"\r\n\r\n", reply.start) + 4
             self._judge_tunnel_down(exchange, reply.status, written[end:])
             return len(written)
@@ -184,7 +201,7 @@ class _Wires:
             require("until close to HTTP/1.1", not exchange.minor, written)
             whole = not client.aborted and not client.broken
         require("hop-by-hop field downstream", b"\r\nkeep-alive:" not in reply.fields.lower())
-        if exchange.refusal is None:
+        if exchange.answered:
             self._judge_origin(exchange, reply, whole=whole)
         else:
             require("refusal in part", whole, written)
@@ -198,6 +215,8 @@ class _Wires:
         require("answer from what was none", told is not None, said)
         assert told is not None
         require("another status than told", told.status == reply.status, said)
+        added = _names(reply) - _names(told)
+        require("field added downstream", added <= _OURS_DOWN, added)
         if whole:
             ended = told.complete or (told.length == UNTIL_CLOSE and wire.ended)
             require("answer made complete", ended, said)
@@ -215,6 +234,10 @@ class _Wires:
             assert told is not None
             start = told.end
         require("another tunnel down", said[start:].startswith(written), (said, written))
+
+
+def _names(message: Message) -> set[bytes]:
+    return set(_NAME.findall(message.fields.lower()))
 
 
 def _switched(exchange: Exchange, reply: Message) -> bool:

@@ -11,7 +11,16 @@ from random import Random
 from typing import Any
 
 from meshproxy.dataplane.tunnel import End
-from tests.fuzz.corpus import ANSWERS, BAD_ANSWERS, BAD_REQUESTS, REQUESTS, SWITCHES, TUNNELS
+from tests.fuzz.corpus import (
+    ANSWERS,
+    BAD_ANSWERS,
+    BAD_REQUESTS,
+    BIG_ANSWERS,
+    BIG_REQUESTS,
+    REQUESTS,
+    SWITCHES,
+    TUNNELS,
+)
 from tests.fuzz.mutate import below, mutated, pick
 from tests.fuzz.world import Wire, World
 
@@ -35,7 +44,8 @@ class Script:
 
 _UPSETS = (
     "shut", "vanish", "narrow", "drain", "clog", "clear", "refuse", "finish", "broken", "join",
-    "join", "other", "dial", "dial", "wait", "wait", "wait", "drop dials", "late",
+    "join", "other", "dial", "dial", "wait", "wait", "wait", "drop dials", "late", "leave",
+    "reload",
 )  # fmt: skip
 _WAITS = (0.02, 0.02, 0.06, 0.3, 0.9, 1.2, 2.6, 4.5, 7.0)
 _LATER = (
@@ -53,6 +63,9 @@ def script(rng: Random) -> Script:
     more = count + below(rng, 2)
     answers = [_message(rng, _TOLD, spoiled=spoil in (1, 2)) for _ in range(more)]
     inputs = sum(spoiled for _, spoiled in (*requests, *answers))
+    for at, (data, _) in enumerate(requests):
+        if data[:7] == b"GET /ws" and rng.random() < 0.7:
+            answers[at] = SWITCHES[0] + pick(rng, _LATER), False
     if rng.random() < 0.5:
         asked = [(("say", piece),) for piece in _cut(rng, b"".join(one for one, _ in requests))]
     else:
@@ -64,16 +77,18 @@ def script(rng: Random) -> Script:
     return Script(below(rng, 2), tuple(steps), inputs)
 
 
-_ASKED = (REQUESTS, TUNNELS, BAD_REQUESTS)
-_TOLD = (ANSWERS, SWITCHES, BAD_ANSWERS)
+_ASKED = (REQUESTS, TUNNELS, BAD_REQUESTS, BIG_REQUESTS)
+_TOLD = (ANSWERS, SWITCHES, BAD_ANSWERS, BIG_ANSWERS)
 
 
 def _message(
     rng: Random, bases: tuple[tuple[bytes, ...], ...], *, spoiled: bool
 ) -> tuple[bytes, bool]:
     """One of the corpus, most often a sound one; with whether it was mutated."""
-    sound, tunnels, bad = bases
+    sound, tunnels, bad, big = bases
     chance = rng.random()
+    if chance < 0.002:
+        return pick(rng, big), False
     data = pick(rng, tunnels if chance < 0.06 else bad if spoiled and chance < 0.12 else sound)
     if spoiled and rng.random() < 0.85:
         return mutated(rng, data), True
@@ -232,3 +247,11 @@ class _Player:
 
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
+
+    def leave(self, _: None) -> None:
+        """The sidecar begins to drain."""
+        for listener in self.world.listeners:
+            listener.drain()
+
+    def reload(self, _: None) -> None:
+        self.world.reload()

@@ -10,12 +10,14 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from functools import cache
 from typing import Any
 
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Ledger
-from meshproxy.core.route import Endpoint, Plan
+from meshproxy.core.route import Endpoint
 from meshproxy.core.verdict import Failure
+from meshproxy.dataplane import flow
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
 from meshproxy.dataplane.kinds import Kinds
@@ -24,7 +26,7 @@ from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.room import Room
 from meshproxy.dataplane.upstream import Upstream
 from meshproxy.settings.compile import Tools, compile_snapshot
-from meshproxy.settings.validate import validate
+from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.metrics import Telemetry
 from tests.fakes import FakeTime, FakeTransport
@@ -46,6 +48,8 @@ inbound:
       rate_limits: [{name: few, limit: 100/m, algorithm: sliding_window}]
 outbound:
   listen: 127.0.0.1:15001
+  unknown_hosts: {allow: ["*.example"]}
+  connect: {allow: ["a:80", "*.example:443"]}
   defaults:
     timeout: 6s
     idle_timeout: 5s
@@ -76,6 +80,9 @@ logs: {access: {sample: 100%}}
 
 PLANS = ("inbound", "outbound")
 MOST_TURNS = 1000
+
+MOST_UNSENT = flow.HIGH_WATER + 3 * flow.READ
+"""Bytes that may wait for one peer: what fills it, one read more, and what else was under way."""
 
 
 class HungError(AssertionError):
@@ -113,6 +120,7 @@ class Wire(FakeTransport):
         super().write(data)
         if self.narrow:
             self.unsent += len(data)
+            assert self.unsent <= MOST_UNSENT, "goes on writing to a peer that does not read"
             if not self.full:
                 self.full = True
                 self.protocol.pause_writing()
@@ -230,8 +238,11 @@ class World:
         self.time = LeapingTime()
         self.log: list[dict[str, Any]] = []
         self.ended: list[Exchange] = []
+        self.blamed: list[Exchange] = []
         self.telemetry = Telemetry()
-        self.plans, self.endpoints = self._compiled(random.Random(seed))
+        self._seed = seed
+        self._ledger = Ledger()
+        self._load(1)
         pool = Pool(self._dial, self.time)
         pool.conductor = Watched(self.time, self.time.later, pool)
         self.pool = pool
@@ -239,7 +250,7 @@ class World:
         self.conductor.begun = self.begun = []  # type: ignore[attr-defined]
         room = Room(1000)
         self.listeners = [
-            Listener(None, self.plans[name], pool.conductor, self.time, room, _tell)  # type: ignore[arg-type]
+            Listener(None, self.snapshot.plans[name], pool.conductor, self.time, room, _tell)  # type: ignore[arg-type]
             for name in PLANS
         ]
         self.losing: deque[tuple[Wire, Exception | None]] = deque()
@@ -248,13 +259,18 @@ class World:
         self.clients: list[Wire] = []
         self.wires: list[Wire] = []
 
-    def _compiled(self, rng: random.Random) -> tuple[dict[str, Plan], list[Endpoint]]:
+    def _load(self, generation: int) -> None:
+        """Compile the file and adopt it, as a start or a reload does."""
+        rng = random.Random(self._seed + generation)
         access = AccessLog(self.log.append, rng.random, lambda: 0.0)
-        settings = validate(FILE, "fuzz.yaml", {})
+        settings = _settings()
         access.configure(settings.file.logs)
 
         def record(exchange: Exchange, now: float) -> None:
             self.ended.append(exchange)
+            wire = exchange.client._transport
+            if exchange.failure is Failure.CLIENT_STALLED and not wire.reading:
+                self.blamed.append(exchange)
             access.record(exchange, now)
 
         tools = Tools(
@@ -265,10 +281,21 @@ class World:
             random=rng,
             tell=_tell,
         )
-        compiled = compile_snapshot(settings, Ledger().open(), tools, self.time(), 1)
+        draft = self._ledger.open()
+        compiled = compile_snapshot(settings, draft, tools, self.time(), generation)
         compiled.adopt()
-        endpoints = [one for cluster in compiled.snapshot.clusters for one in cluster.endpoints]
-        return dict(compiled.snapshot.plans), endpoints
+        self._ledger.keep(draft)
+        self.snapshot = compiled.snapshot
+
+    def reload(self) -> None:
+        """The same file again: other plans and routes, the same memory of traffic."""
+        self._load(self.snapshot.generation + 1)
+        for name, listener in zip(PLANS, self.listeners, strict=True):
+            listener.plan = self.snapshot.plans[name]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return [one for cluster in self.snapshot.clusters for one in cluster.endpoints]
 
     # ---- connections
 
@@ -301,8 +328,12 @@ class World:
         return wire
 
     def refuse(self) -> None:
-        """The oldest dial fails."""
-        self.pool.dialled(self.dials.pop(0), Failure.CONNECT)
+        """The oldest dial fails, or leads where a client of its own choice must not go."""
+        upstream = self.dials.pop(0)
+        failure = Failure.CONNECT
+        if upstream.endpoint.guard is not None:
+            failure, upstream.endpoint.why_not = Failure.FORBIDDEN, "a closed address"
+        self.pool.dialled(upstream, failure)
 
     # ---- turns of the loop
 
@@ -336,12 +367,21 @@ class World:
 
     def forget(self) -> None:
         """Make room for the next script."""
+        for listener in self.listeners:
+            listener.draining = False
         self.ready.clear()
         self.clients.clear()
         self.wires.clear()
         self.begun.clear()
         self.ended.clear()
+        self.blamed.clear()
         self.log.clear()
+
+
+@cache
+def _settings() -> Settings:
+    """Reading the file takes longer than a hundred conversations."""
+    return validate(FILE, "fuzz.yaml", {})
 
 
 def _tell(event: str, **fields: object) -> None:

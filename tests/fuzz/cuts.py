@@ -1,0 +1,68 @@
+"""However a client's bytes are cut, the same comes of them: the same answers and requests.
+
+The client says all that it has to say before anything is answered, once in one read and once
+in many; what differs is a request that some other reader could be made to see.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from random import Random
+from typing import Any
+
+from tests.fuzz import strict
+from tests.fuzz.oracle import judge, require
+from tests.fuzz.scripts import Script, play
+from tests.fuzz.world import World
+
+_RANDOM = (b"traceparent", b"b3", b"x-request-id", b"tracestate")
+
+
+def whole(one: Script) -> Script:
+    """All that was said, in one read, before all that was told; without any upset."""
+    said = b"".join(data for verb, data in one.steps if verb == "say")
+    told = tuple(step for step in one.steps if step[0] == "answer")
+    return Script(one.plan, (("say", said), *told), one.inputs)
+
+
+def cut(one: Script, rng: Random) -> Script:
+    """The same in two pieces, or byte by byte."""
+    said = one.steps[0][1]
+    if rng.random() < 0.3 and len(said) < 1000:
+        pieces = [said[at : at + 1] for at in range(len(said))]
+    else:
+        at = int(rng.random() * (len(said) + 1))
+        pieces = [said[:at], said[at:]]
+    steps = (("say", piece) for piece in pieces if piece)
+    return Script(one.plan, (*steps, *one.steps[1:]), one.inputs)
+
+
+def compare(one: Script, other: Script) -> None:
+    """Play both, each in a world of its own, and require the same outcome."""
+    first, second = outcome(one), outcome(other)
+    require("depends on how it is cut", first == second, f"{first}\n{second}")
+
+
+def outcome(one: Script) -> list[Any]:
+    """What the client was told, and each whole request that somebody got."""
+    world = World()
+    play(world, one)
+    judge(world)
+    requests = defaultdict(list)
+    for wire in world.wires:
+        written = bytes(wire.written)
+        starts = [at for _, _, at in wire.sends]
+        for (exchange, _, at), end in zip(wire.sends, [*starts[1:], len(written)], strict=False):
+            requests[exchange] += [_seen(sent) for sent in strict.read_requests(written[at:end])]
+    return [
+        (each.status, each.flags, each.keep_alive, [got for got in requests[each] if got])
+        for each in world.begun
+    ]
+
+
+def _seen(sent: strict.Message) -> tuple[bytes, ...]:
+    """A whole request, without what is drawn anew for each."""
+    if not sent.complete:
+        return ()
+    lines = [line for line in sent.fields.split(b"\r\n") if not line.startswith(_RANDOM)]
+    return (*sent.first, *lines, sent.body)
