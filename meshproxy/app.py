@@ -126,10 +126,10 @@ class App:
             if isinstance(cell, Endpoint):
                 self._pool.retire(cell)
         self._settings = prepared.settings
-        self._say_room(prepared.settings.file.limits.connections)
         logs = prepared.settings.file.logs
         self._log.configure(logs)
         self._access.configure(logs)
+        self._say_room(prepared.settings.file.limits.connections)
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
 

@@ -97,6 +97,8 @@ def judge(head: bytes) -> Question | Trouble:
         if name in _TAKEN:
             # RFC 9110 section 5.3: the lines of a list field are one list.
             taken[name] = b", ".join((taken[name], found[2])) if name in taken else found[2]
+    if b"host" not in taken and start.endswith(b"1.1"):
+        return Trouble(400, "an HTTP/1.1 request needs a Host field")
     length = _length(taken)
     if isinstance(length, Trouble):
         return length

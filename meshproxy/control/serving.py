@@ -100,15 +100,37 @@ def manners(view: View) -> Any:
     return manners
 
 
+class _Complaints:
+    """What aiohttp takes for its log: its bugs are ours to tell, the rest is not of interest."""
+
+    def __init__(self, tell: Callable[..., None]) -> None:
+        self._tell = tell
+
+    def exception(self, message: str, *words: object, exc_info: Any = None, **_: Any) -> None:
+        detail = message % words if words else message
+        self._tell("bug", level="error", once_per=1.0, detail=detail, error=repr(exc_info))
+
+    error = exception
+
+    def debug(self, *_: Any, **__: Any) -> None:
+        pass
+
+    info = warning = debug
+
+
 class Port:
-    """One application on one listening socket, which it owns from `open` on."""
+    """One application on one listening socket, which it owns from `open` on.
+
+    `tell` writes to the log.
+    """
 
     __slots__ = ("_room", "_runner", "_server")
 
-    def __init__(self, application: web.Application) -> None:
+    def __init__(self, application: web.Application, tell: Callable[..., None]) -> None:
         self._runner = web.AppRunner(
             application,
             access_log=None,
+            logger=_Complaints(tell),
             auto_decompress=False,
             handle_signals=False,
             keepalive_timeout=GOODBYE,

@@ -91,12 +91,17 @@ class Told:
 Ask = Callable[..., Awaitable[Told]]
 
 
+def unexpected(event: str, **fields: Any) -> None:
+    """What aiohttp itself complains of: it should have nothing to."""
+    raise AssertionError((event, fields))
+
+
 def talk(application: web.Application, script: Callable[[Ask], Awaitable[None]]) -> None:
     """Open the application on a free port and let the script ask it."""
 
     async def whole() -> None:
         sock = socket.create_server(("127.0.0.1", 0))
-        port = Port(application)
+        port = Port(application, unexpected)
         await port.open(sock)
         try:
             await script(lambda *words, **more: ask(sock.getsockname()[1], *words, **more))

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from meshproxy.control.admin import admin_application
 from meshproxy.control.door import HEADERS, MAX_BODY
 from meshproxy.control.reload import Outcome
-from meshproxy.control.serving import Port, is_foreign, is_own_name
+from meshproxy.control.serving import Answer, Port, is_foreign, is_own_name
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import Cluster, Endpoint, Limits, Phases, Plan, Route, Snapshot
 
-from .ports import Ask, Stage, Told, talk
+from .ports import Ask, Stage, Told, ask, talk
 
 
 class Series:
@@ -315,12 +316,31 @@ def test_a_bug_in_a_page_is_a_line_of_the_log() -> None:
     assert (event, "ZeroDivisionError" in fields["trace"]) == ("bug", True)
 
 
+def test_what_aiohttp_complains_of_is_a_line_of_the_log_too() -> None:
+    stage = Stage()
+
+    async def whole() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            port = Port(web.Application(middlewares=[broken]), stage.tell)
+            await port.open(sock)
+            await ask(sock.getsockname()[1], "/")
+            await port.close()
+
+    @web.middleware
+    async def broken(request: web.Request, handler: Answer) -> web.StreamResponse:
+        raise RuntimeError("odd")
+
+    asyncio.run(whole())
+    ((event, fields),) = stage.told
+    assert (event, fields["error"]) == ("bug", "RuntimeError('odd')")
+
+
 def test_a_connection_is_for_one_question() -> None:
     heard: list[bytes] = []
 
     async def whole() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            port = Port(admin_application(stage))
+            port = Port(admin_application(stage), stage.tell)
             await port.open(sock)
             reader, writer = await asyncio.open_connection(*sock.getsockname()[:2])
             ask = b" HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from meshproxy.settings.errors import ConfigError
+from meshproxy.settings.load import read
 from meshproxy.settings.validate import validate
 
 from .harness import Client, Origin, Sidecar, eventually, fetch
@@ -27,7 +27,6 @@ SECRETS = [
     f"{CANARY}-" + "x" * 300,
     f"{CANARY}\"\\'\n\u00e9\u2028{{}}<b>\x7f{CANARY}",
     f"{CANARY}.test:8080",
-    f"/{CANARY}",
 ]
 IN_FILE = f"{CANARY}-file-" + "y" * 100
 IN_VARIABLE = f"{CANARY}-variable"
@@ -231,16 +230,17 @@ def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield (*path, key)
 
 
-@pytest.mark.parametrize("how", ["file:{}", "${{CANARY_KEY}}", "x ${{CANARY_KEY}}"])
+@pytest.mark.parametrize("how", ["file:{}", "x ${{CANARY_KEY}}"])
 @pytest.mark.parametrize("text", SECRETS, ids=range(len(SECRETS)))
 def test_a_secret_in_any_place_of_the_file_is_shown_nowhere(
     how: str, text: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "secret"
     file.write_text(text)
-    tree = yaml.safe_load(FULL.read_text())
+    tree = read(FULL.read_bytes(), "f.yaml", {}).tree
     paths = list(leaves(tree))
     assert len(paths) > 60
+    valid = 0
     for path in paths:
         around = tree
         for part in path[:-1]:
@@ -250,9 +250,11 @@ def test_a_secret_in_any_place_of_the_file_is_shown_nowhere(
         around[path[-1]] = kept
         try:
             told = json.dumps(validate(data, "f.yaml", {"CANARY_KEY": text}).effective())
+            valid += 1
         except ConfigError as error:
             told = str(error)
         assert CANARY not in told, path
+    assert 0 < valid < len(paths)
 
 
 def test_the_help_of_a_command_reads_no_config(secret: Path) -> None:

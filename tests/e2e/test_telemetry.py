@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -204,14 +205,90 @@ def test_a_client_that_left_is_logged(sidecar: Sidecar, origin: Origin) -> None:
     assert 499 in left[-1].values()
 
 
-def test_nothing_a_client_sends_can_forge_a_line(sidecar: Sidecar, origin: Origin) -> None:
-    headers = {"User-Agent": 'x", "code": 1, "y": "\xff', "Host": "a"}
-    answer = fetch(sidecar.inbound, "/%0a%7b%22forged%22:1%7d", headers=headers)
-    wanted = answer.get("x-request-id") or ""
-    eventually(lambda: logged(sidecar, wanted), what="the access log line")
-    whole = sidecar.logged().rpartition("\n")[0]
-    for line in whole.splitlines():
-        assert isinstance(json.loads(line), dict)
+HOSTILE = [
+    b'"}\n{"event":"forged"}',
+    b'\r\n{"event":"forged"}\r\n',
+    b"\n2026-01-01T00:00:00.000Z ERROR forged",
+    b"\x1b[2J\x1b]0;forged\x07",
+    b"\x00",
+    b"\x7f\x85\x9b31m",
+    b"\xe2\x80\xa8\xe2\x80\xae",
+    b"\xff\xfe\xc3\x28",
+    b"\\u000a\\n%0a%1b",
+    b"x" * 7900,
+    b"\xff" * 7900,
+]
+REQUESTS = [
+    b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /a?%b HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://%b/a HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"%b /a HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /a HTTP/%b\r\nHost: a\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: %b\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: a\r\nUser-Agent: %b\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: a\r\nX-Request-Id: %b\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: a\r\nTraceparent: %b\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %b\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: a\r\n%b: b\r\n\r\n",
+]
+
+
+def provoke(sidecar: Sidecar) -> int:
+    """Send every hostile text in every place; how many requests that were, at the least."""
+    sent = 0
+    for address in (sidecar.inbound, sidecar.outbound):
+        for text in HOSTILE:
+            for form in REQUESTS:
+                with Client(address) as client:
+                    client.send_pieces([form % text])
+                    try:
+                        client.response()
+                    except (ConnectionError, TruncatedError):
+                        pass
+                sent += 1
+    return sent
+
+
+def test_a_request_is_one_json_line_whatever_is_in_it(sidecar: Sidecar, origin: Origin) -> None:
+    def requests() -> list[bytes]:
+        whole = sidecar.log.read_bytes().rpartition(b"\n")[0].split(b"\n")
+        return [line for line in whole if b'"event":"request"' in line]
+
+    before = len(requests())
+    sent = provoke(sidecar)
+    eventually(lambda: len(requests()) >= before + sent, what="every access log line")
+    for line in sidecar.log.read_bytes().rpartition(b"\n")[0].split(b"\n"):
+        text = line.decode("ascii")
+        assert text.isprintable()
+        told = json.loads(text)
+        assert told["event"] != "forged"
+        assert all(len(value) <= 2048 for value in told.values() if isinstance(value, str))
+
+
+def test_a_request_is_one_line_of_text_whatever_is_in_it(app: Origin) -> None:
+    config = CONFIG.replace("format: json", "format: text")
+    with Sidecar.running(config, app=app.address) as sidecar:
+        provoke(sidecar)
+        fetch(sidecar.inbound, "/the-last")
+        eventually(lambda: "/the-last" in sidecar.logged(), what="the access log")
+        lines = sidecar.log.read_bytes().rpartition(b"\n")[0].split(b"\n")
+    for line in lines:
+        text = line.decode("ascii")
+        assert text.isprintable()
+        assert re.match(r"\d{4}-[0-9T:.-]+Z (INFO|WARNING|ERROR) +[a-z_]+( \w+=|$)", text), text
+        assert " forged" not in text.partition("=")[0]
+
+
+def test_bad_requests_are_counted_by_what_was_wrong(sidecar: Sidecar, origin: Origin) -> None:
+    def count(why: str) -> float:
+        return sidecar.total("meshproxy_bad_requests_total", direction="inbound", why=why)
+
+    before = count("bad-length"), count("both-framings")
+    with Client(sidecar.inbound) as client:
+        client.send(b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n")
+        assert client.response().status == 400
+    assert (count("bad-length"), count("both-framings")) == (before[0] + 1, before[1])
+    eventually(lambda: logged(sidecar, '"why": "bad-length"'), what="the access log line")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz", "/health", "/health/live"])

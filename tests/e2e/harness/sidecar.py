@@ -138,6 +138,10 @@ class Sidecar:
         whole = self.logged().rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
+    def open_files(self) -> int:
+        """How many descriptors it has, sockets among them."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
     def rss(self) -> int:
         """Resident bytes now."""
         return self._status("VmRSS")
