@@ -399,7 +399,7 @@ class Conductor:
             idle = exchange.route.idle_timeout or FOREVER
             self._look_at(exchange, min(exchange.idle_due, now + idle * GLANCE))
         else:
-            stalled = not exchange.complete and not exchange.answered
+            stalled = not (exchange.complete or exchange.answered or exchange.client.is_held())
             self._out_of_time(exchange, Failure.CLIENT_STALLED if stalled else Failure.IDLE, now)
 
     def _give_up(self, exchange: Exchange, failure: Failure, now: float) -> None:

@@ -29,8 +29,8 @@ class Downstream(asyncio.Protocol):
 
     __slots__ = (
         "_at", "_backlog", "_bounded", "_closing", "_current", "_dechunker", "_eof", "_held",
-        "_left", "_linger", "_listener", "_now", "_pace", "_peer", "_running", "_transport",
-        "_unsent", "busy_since", "idle_since",
+        "_left", "_linger", "_listener", "_now", "_pace", "_peer", "_running", "_seen",
+        "_transport", "_unsent", "busy_since", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -49,6 +49,7 @@ class Downstream(asyncio.Protocol):
         # What has come and is not used yet, from `_at` on.
         self._backlog = b""
         self._at = 0
+        self._seen = 0
         # The exchange in flight, and how its body ends.
         self._current: Exchange | None = None
         self._left = 0
@@ -180,15 +181,17 @@ class Downstream(asyncio.Protocol):
         part = self._backlog[at:]
         if not self.busy_since:
             self.busy_since = self._now
+            self._seen = 0
+        seen, self._seen = self._seen, len(part)
         limits = self._listener.plan.limits
         refusal: Refusal | None = None
         if len(part) > limits.header_bytes:
             refusal = refusals.LONG_HEAD if b"\r\n" in part else refusals.LONG_TARGET
-        elif part.count(b"\r\n") > limits.headers + 1:
+        elif b"\n" in part[seen:] and part.count(b"\r\n") > limits.headers + 1:
             refusal = refusals.MANY_FIELDS
         elif part == b"\r" and at == self._at:
             pass  # half of the one empty line
-        elif part and not (part[:1].isalpha() and heads.may_go_on(part)):
+        elif part and not (part[:1].isalpha() and heads.may_go_on(part, seen=seen)):
             refusal = refusals.BAD_SYNTAX
         if refusal is not None:
             self._refuse(refusal)
@@ -228,6 +231,8 @@ class Downstream(asyncio.Protocol):
                 return refusals.BAD_SYNTAX
             exchange.body = pieces
             exchange.held = exchange.bytes_in
+        if self._held:
+            self.resume()  # this was behind another request, and the rest of it was not read
         return None
 
     def _body_received(self, exchange: Exchange, data: bytes) -> None:
@@ -279,6 +284,10 @@ class Downstream(asyncio.Protocol):
         self.reply(head)
         tunnel.end(self._transport, lambda: self._listener.farewell(self, self._peer.address))
         return early
+
+    def is_held(self) -> bool:
+        """Whether it is we who do not read."""
+        return self._held
 
     def hold(self) -> None:
         self._held = True

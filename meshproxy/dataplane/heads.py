@@ -15,13 +15,17 @@ import httptools
 END = b"\r\n\r\n"
 
 
-def may_go_on(part: bytes, start: bytes = b"") -> bool:
+def may_go_on(part: bytes, start: bytes = b"", seen: int = 0) -> bool:
     """Whether what has come of a head can still become one: no line ends in LF or CR alone.
 
     RFC 9112 section 2.2 lets a receiver take a bare LF; whoever does so meets those who do not.
+    The first `seen` bytes were found good before: a head that comes byte by byte is looked at
+    once, not once for every byte.
     """
     if part[: len(start)] != start[: len(part)]:
         return False
+    if seen:
+        part = part[seen - (part[seen - 1 : seen] == b"\r") :]  # a CR may want its LF
     ends = part.count(b"\r\n")
     returns = part.count(b"\r") - (part[-1:] == b"\r")
     return ends == part.count(b"\n") and ends == returns

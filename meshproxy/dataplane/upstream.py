@@ -28,6 +28,7 @@ MAX_INTERIM = 8
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's head."""
 
+START = b"HTTP/1."
 LONG_HEAD = "a head longer than 64 KiB"
 BAD_HEAD = "a head that is not HTTP/1"
 BAD_CHUNKS = "a body that is not chunked as it says"
@@ -131,14 +132,14 @@ class Upstream(asyncio.Protocol):
             if end < 4:
                 if len(data) > MAX_HEAD:
                     self._broken(exchange, LONG_HEAD)
-                elif not heads.may_go_on(data, b"HTTP/1."):
+                elif not heads.may_go_on(data, START, len(self._head)):
                     self._broken(exchange, BAD_HEAD)
                 break
             head = data[:end] if end < len(data) else data
             answer = answers.read_answer(exchange, head) if end <= MAX_HEAD else LONG_HEAD
             if isinstance(answer, str):
                 # What is no head at all is called so, however many reads it came in.
-                whole = heads.may_go_on(head, b"HTTP/1.")
+                whole = heads.may_go_on(head, START)
                 self._broken(exchange, answer if whole else BAD_HEAD)
                 return
             if answer.status >= 200:
@@ -153,7 +154,7 @@ class Upstream(asyncio.Protocol):
             if why_not:
                 self._broken(exchange, why_not)
                 return
-            data = data[end:]
+            data, self._head = data[end:], b""
         self._head = data
 
     def _pass_interim(self, exchange: Exchange, answer: Answer, head: bytes) -> str:

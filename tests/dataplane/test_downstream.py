@@ -249,3 +249,25 @@ def test_a_head_answer_keeps_its_length_and_the_connection() -> None:
     client.says(GET % 2)
     stage.answer(up, OK % 2)
     assert client.hears().endswith(b"\r\n\r\n2")
+
+
+def test_a_body_behind_another_request_is_read_on() -> None:
+    stage = Stage()
+    client = stage.client()
+    client.says(GET % 1 + b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
+    up = stage.connect()
+    up.take()
+    assert not client.transport.reading
+    stage.answer(up, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert client.transport.reading
+    client.says(b"56789")
+    assert up.take().endswith(b"\r\n\r\n0123456789")
+
+
+def test_a_client_that_we_did_not_read_is_not_blamed() -> None:
+    stage = Stage(idle_timeout=5.0, limits=Limits(body_rate=0.0))
+    client = stage.client()
+    client.says(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
+    stage.connect().protocol.pause_writing()
+    stage.time.pass_by(6.0)
+    assert client.hears().startswith(b"HTTP/1.1 504 ")

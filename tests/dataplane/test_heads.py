@@ -57,3 +57,16 @@ def test_a_head_must_begin_as_it_should() -> None:
     assert may_go_on(b"HT", b"HTTP/1.")
     assert may_go_on(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.")
     assert not may_go_on(b"SSH-2.0", b"HTTP/1.")
+
+
+@pytest.mark.parametrize("end", range(1, len(GOOD)))
+def test_what_was_seen_is_not_looked_at_again(end: int) -> None:
+    for seen in range(end):
+        assert may_go_on(GOOD[:end], seen=seen)
+    assert not may_go_on(GOOD[:end] + b"x\n", seen=end)
+    assert not may_go_on(GOOD[:end] + b"\rx", seen=end)
+
+
+def test_a_cr_that_was_seen_wants_its_lf() -> None:
+    assert may_go_on(b"GET / HTTP/1.1\r\n", seen=15)
+    assert not may_go_on(b"GET / HTTP/1.1\rx", seen=15)
