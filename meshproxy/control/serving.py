@@ -134,6 +134,7 @@ class Port:
             auto_decompress=False,
             handle_signals=False,
             keepalive_timeout=GOODBYE,
+            lingering_time=GOODBYE,
             shutdown_timeout=GOODBYE,
         )
         self._room: Room | None = None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from meshproxy.control import admin
 from meshproxy.control.admin import admin_application
 from meshproxy.control.door import HEADERS, MAX_BODY
 from meshproxy.control.reload import Outcome
@@ -333,6 +334,13 @@ def test_what_aiohttp_complains_of_is_a_line_of_the_log_too() -> None:
     asyncio.run(whole())
     ((event, fields),) = stage.told
     assert (event, fields["error"]) == ("bug", "RuntimeError('odd')")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "PATIENCE", 0.01)
+    stage = Stage()
+    answer = told(stage, "/reload", "POST", Content_Length="5")
+    assert (answer.status, stage.asked) == (408, [])
 
 
 def test_a_connection_is_for_one_question() -> None:
