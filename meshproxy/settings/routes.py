@@ -6,7 +6,7 @@ come to a route is the tables' business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshproxy.core.classify import Classifier
@@ -104,7 +104,7 @@ class Routes:
             classifier=classifier,
             series=self._tools.series(chain.direction, label, cluster.name),
             rule=self.rule(path),
-            about=self._about(chain),
+            about=self._about(chain, OF_A_SERVICE),
             **_times(chain),
         )
         self._policies[route] = built
@@ -177,9 +177,9 @@ class Routes:
         """The place of a rule for people: its path, and file and line where it has one."""
         return f"{spell(path)} ({self._settings.document.rule(path)})"
 
-    def _about(self, chain: Chain) -> dict[str, Any]:
+    def _about(self, chain: Chain, without: Collection[str] = ()) -> dict[str, Any]:
         """What the admin port shows of a route: everything that is in force there."""
-        shown = chain.innermost.place.model_dump(mode="json", exclude={"routes"})
+        shown = chain.innermost.place.model_dump(mode="json", exclude={"routes", *without})
         about: dict[str, Any] = redact(shown, self._settings.document.secrets)
         return about
 

@@ -126,6 +126,8 @@ def test_the_defaults_hold_but_for_what_a_service_alone_can_have(host: str, meth
     assert policies == ["Tracing", "Forward", "RateLimits", "Concurrency"]
     assert route.phases.retry
     assert not route.phases.eligible
+    assert "concurrency" in route.about
+    assert not {"load_balancer", "circuit_breaker"} & route.about.keys()
     assert route.lone is None
 
 
