@@ -18,12 +18,13 @@ from itertools import count
 from random import Random
 
 from tests.fuzz import cuts
+from tests.fuzz.cuts import Pair
 from tests.fuzz.oracle import Finding, judge
 from tests.fuzz.scripts import Script, play, script
 from tests.fuzz.world import World
 
-BATCH = 500
-WARM_UP = 20 * BATCH
+BATCH = 1000
+WARM_UP = 10 * BATCH
 """Scripts of a process before its memory is held against it."""
 
 MOST_GROWTH = 20 * 1024 * 1024
@@ -84,7 +85,7 @@ def make(seed: int, number: int) -> Script:
     return script(Random(seed * 0x1_0000_0000 + number))
 
 
-EACH_CUT = 64
+EACH_CUT = 16
 """One in so many conversations is also played with its requests cut in other places."""
 
 
@@ -99,10 +100,10 @@ def attempt(world: World, one: Script) -> tuple[str, str] | None:
     return _tried(played)
 
 
-def compared(number: int, one: Script) -> tuple[str, str] | None:
-    """Play it whole and cut, each time in a world of its own."""
+def compared(pair: Pair, number: int, one: Script) -> tuple[str, str] | None:
+    """Play it whole and cut."""
     whole = cuts.whole(one)
-    return _tried(lambda: cuts.compare(whole, cuts.cut(whole, Random(number))))
+    return _tried(lambda: pair.compare(whole, cuts.cut(whole, Random(number))))
 
 
 def _tried(act: Callable[[], None]) -> tuple[str, str] | None:
@@ -123,7 +124,7 @@ _memory = Memory()
 def batch(seed: int, first: int, until: float) -> Report:
     """Scripts of one world; ends at the first finding, or when time is up."""
     report = Report()
-    world = World(seed)
+    world, pair = World(seed), Pair()
     for number in range(first, first + BATCH):
         if time.monotonic() > until:
             break
@@ -132,7 +133,7 @@ def batch(seed: int, first: int, until: float) -> Report:
         report.inputs += one.inputs
         wrong = attempt(world, one)
         if wrong is None and number % EACH_CUT == 0:
-            wrong = compared(number, one)
+            wrong = compared(pair, number, one)
         if wrong is not None:
             report.found.append(Found(number, *wrong, one))
             break

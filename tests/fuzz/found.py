@@ -37,10 +37,19 @@ FOUND: dict[str, Script] = {
             ("say", b"er"),
         ),
     ),
+    "the far end of a tunnel that reads no more": Script(
+        1,
+        (
+            ("narrow", None),
+            ("say", b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
+            ("dial", None),
+            ("clog", None),
+            ("say", b"0123456789"),
+        ),
+    ),
 }
 
 OPEN: dict[str, str] = {
-    "a body behind another request was never read": "reading is not resumed",
-    "a client blamed for an upstream that did not read": "408 whoever it was that stalled",
+    "the far end of a tunnel that reads no more": "closing waits for a flush without an end",
 }
 """Those that are not mended yet, with the reason."""

@@ -44,7 +44,7 @@ class Script:
 
 _UPSETS = (
     "shut", "vanish", "narrow", "drain", "clog", "clear", "refuse", "finish", "broken", "join",
-    "join", "other", "dial", "dial", "wait", "wait", "wait", "drop dials", "late", "leave",
+    "join", "other", "dial", "dial", "wait", "wait", "wait", "drop_dials", "late", "leave",
     "reload",
 )  # fmt: skip
 _WAITS = (0.02, 0.02, 0.06, 0.3, 0.9, 1.2, 2.6, 4.5, 7.0)
@@ -100,7 +100,7 @@ def _cut(rng: Random, data: bytes) -> list[bytes]:
     chance = rng.random()
     if chance < 0.4 or len(data) < 2:
         return [data]
-    if chance < 0.42 and len(data) < 400:
+    if chance < 0.41 and len(data) < 300:
         return [data[at : at + 1] for at in range(len(data))]
     edges = sorted(below(rng, len(data)) for _ in range(1 + below(rng, 4)))
     return [data[a:b] for a, b in zip([0, *edges], [*edges, len(data)], strict=True) if a < b]
@@ -148,8 +148,9 @@ def play(world: World, script: Script) -> None:
     """Do each step, and let the proxy react before the next."""
     player = _Player(world, script.plan)
     for verb, about in script.steps:
-        getattr(player, verb.replace(" ", "_"))(about)
-        world.turn()
+        getattr(player, verb)(about)
+        if world.losing or world.ready:
+            world.turn()
 
 
 class _Player:

@@ -15,7 +15,7 @@ from typing import Any
 
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Ledger
-from meshproxy.core.route import Endpoint
+from meshproxy.core.route import Endpoint, Snapshot
 from meshproxy.core.verdict import Failure
 from meshproxy.dataplane import flow
 from meshproxy.dataplane.conductor import Conductor
@@ -81,8 +81,14 @@ logs: {access: {sample: 100%}}
 PLANS = ("inbound", "outbound")
 MOST_TURNS = 1000
 
-MOST_UNSENT = flow.HIGH_WATER + 3 * flow.READ
-"""Bytes that may wait for one peer: what fills it, one read more, and what else was under way."""
+ONE_READ = 256 * 1024
+"""What uvloop hands over at once to a protocol without a buffer of its own."""
+
+MOST_UNSENT = flow.HIGH_WATER + ONE_READ + flow.READ
+"""Bytes that may wait for one peer: what fills it, and what was under way."""
+
+
+_NO_BUFFER = memoryview(b"")
 
 
 class HungError(AssertionError):
@@ -176,16 +182,17 @@ class Wire(FakeTransport):
 
     def _receive(self, data: bytes) -> None:
         """One read: as much as there is, or as a buffered protocol has room for."""
-        if hasattr(self.protocol, "get_buffer"):
-            room = self.protocol.get_buffer(-1)
-            if len(room) < len(data):
-                self.inbox.appendleft(data[len(room) :])
-                data = data[: len(room)]
+        buffered = hasattr(self.protocol, "get_buffer")
+        room = self.protocol.get_buffer(-1) if buffered else _NO_BUFFER
+        size = len(room) or ONE_READ
+        if size < len(data):
+            self.inbox.appendleft(data[size:])
+            data = data[:size]
+        self.said += data
+        if buffered:
             room[: len(data)] = data
-            self.said += data
             self.protocol.buffer_updated(len(data))
         else:
-            self.said += data
             self.protocol.data_received(data)
 
     def take_all(self) -> None:
@@ -242,7 +249,8 @@ class World:
         self.telemetry = Telemetry()
         self._seed = seed
         self._ledger = Ledger()
-        self._load(1)
+        self.snapshot = self._loaded(1)
+        self._next: Snapshot | None = None
         pool = Pool(self._dial, self.time)
         pool.conductor = Watched(self.time, self.time.later, pool)
         self.pool = pool
@@ -259,7 +267,7 @@ class World:
         self.clients: list[Wire] = []
         self.wires: list[Wire] = []
 
-    def _load(self, generation: int) -> None:
+    def _loaded(self, generation: int) -> Snapshot:
         """Compile the file and adopt it, as a start or a reload does."""
         rng = random.Random(self._seed + generation)
         access = AccessLog(self.log.append, rng.random, lambda: 0.0)
@@ -285,11 +293,12 @@ class World:
         compiled = compile_snapshot(settings, draft, tools, self.time(), generation)
         compiled.adopt()
         self._ledger.keep(draft)
-        self.snapshot = compiled.snapshot
+        return compiled.snapshot
 
     def reload(self) -> None:
         """The same file again: other plans and routes, the same memory of traffic."""
-        self._load(self.snapshot.generation + 1)
+        following = self._next or self._loaded(2)
+        self.snapshot, self._next = following, self.snapshot
         for name, listener in zip(PLANS, self.listeners, strict=True):
             listener.plan = self.snapshot.plans[name]
 
