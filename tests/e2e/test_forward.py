@@ -1,7 +1,4 @@
-"""HTTP_PROXY: absolute form and CONNECT to hosts of the client's choice, and where none leads.
-
-A canary is a server on this machine that nobody must reach: it counts connections.
-"""
+"""HTTP_PROXY: absolute form to hosts of the client's choice, and where no spelling leads."""
 
 from __future__ import annotations
 
@@ -9,36 +6,15 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
 import requests
 
-from .harness import Client, Message, Origin, Sidecar, closed_port, fetch, free_port
-from .harness.client import request
+from .forwarding import CLOSED, OFF, OPEN, Canary, absolute, connect, refused
+from .harness import Client, Origin, Sidecar, closed_port, fetch
 
-OPEN = """
-inbound: {listen: <inbound>, app: http://<app>}
-outbound:
-  listen: <outbound>
-  unknown_hosts:
-    networks: [127.0.0.0/8, "::1/128"]
-    allow: ["127.0.0.1:*", "localhost:*", "*.localhost:*", "[::1]:*"]
-  connect:
-    networks: [127.0.0.0/8, "::1/128"]
-    allow: ["127.0.0.1:*", "localhost:*"]
-  services: {users: {endpoints: [<app>], listen: <users>}}
-"""
-CLOSED = """
-inbound: {listen: <inbound>, app: http://<app>}
-outbound:
-  listen: <outbound>
-  unknown_hosts: pass
-  connect: {allow: ["*:*"]}
-  services: {users: {endpoints: [<app>]}}
-"""
-OFF = "outbound: {listen: <outbound>, services: {users: {endpoints: [<app>]}}}"
 CONFIG = OPEN
 
 SPELLINGS = {
@@ -76,48 +52,6 @@ SPELLINGS = {
 }
 
 
-class Canary:
-    """A port of IPv4 and IPv6 loopback on which nobody must call."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self._listening = [socket.create_server(("127.0.0.1", self.port))]
-        if _has_ipv6():
-            family = socket.AF_INET6
-            self._listening.append(socket.create_server(("::1", self.port), family=family))
-
-    @classmethod
-    @contextmanager
-    def running(cls) -> Iterator[Canary]:
-        canary = cls()
-        try:
-            yield canary
-        finally:
-            for each in canary._listening:
-                each.close()
-
-    def calls(self) -> int:
-        """Connections that wait to be accepted, which they no longer do after this."""
-        count = 0
-        for each in self._listening:
-            each.setblocking(False)
-            try:
-                while True:
-                    each.accept()[0].close()
-                    count += 1
-            except BlockingIOError:
-                continue
-        return count
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def closed(app: Origin) -> Iterator[Sidecar]:
     """A sidecar that passes every host, and opens no range."""
@@ -135,23 +69,6 @@ def off(app: Origin) -> Iterator[Sidecar]:
 def canary() -> Iterator[Canary]:
     with Canary.running() as running:
         yield running
-
-
-def refused(answer: Message) -> str:
-    """The sentence of a 403 of ours."""
-    assert answer.status == 403, answer
-    assert answer.get("x-meshproxy-reason") == "FB"
-    return str(json.loads(answer.body)["detail"])
-
-
-def absolute(sidecar: Sidecar, authority: str, path: str = "/") -> Message:
-    return fetch(sidecar.outbound, f"http://{authority}{path}", headers={"Host": authority})
-
-
-def connect(sidecar: Sidecar, authority: str) -> Message:
-    with Client(sidecar.outbound) as client:
-        client.send(request("CONNECT", authority, {"Host": authority}))
-        return client.response()
 
 
 # ---- what is allowed gets through
@@ -279,62 +196,20 @@ def test_refusals_are_counted_and_logged_and_not_retried(closed: Sidecar, canary
     assert closed.total("meshproxy_requests_total", code="403", flags="FB") >= 1
 
 
-# ---- tunnels
-
-
-def test_a_tunnel_carries_bytes_both_ways(sidecar: Sidecar, origin: Origin) -> None:
-    authority = f"localhost:{origin.port}"
-    with Client(sidecar.outbound) as client:
-        client.send(request("CONNECT", authority, {"Host": authority}))
-        head = client.reader.response_head()
-        assert head.status == 200
-        assert not head.all("content-length")
-        assert not head.all("transfer-encoding")
-        for number in range(3):
-            assert client.ask("GET", f"/{number}", {"Host": "inner.test"}).body == b"ok"
-    assert [each.start for each in origin.requests] == [b"GET /%d HTTP/1.1" % n for n in range(3)]
-    assert origin.last.get("host") == "inner.test"
-    assert not origin.last.all("via")
-
-
-def test_a_tunnel_carries_what_was_sent_too_early(sidecar: Sidecar, origin: Origin) -> None:
-    authority = f"127.0.0.1:{origin.port}"
-    with Client(sidecar.outbound) as client:
-        client.send(request("CONNECT", authority, {"Host": authority}) + request("GET", "/early"))
-        assert client.reader.response_head().status == 200
-        assert client.response().body == b"ok"
-
-
-def test_a_tunnel_to_nobody_is_a_503(sidecar: Sidecar) -> None:
-    answer = connect(sidecar, closed_port())
-    assert (answer.status, answer.get("x-meshproxy-reason")) == (503, "UF")
-
-
-def test_a_tunnel_to_what_is_not_listed_is_refused(sidecar: Sidecar) -> None:
-    told = refused(connect(sidecar, "example.com:443"))
-    assert told == "'example.com:443' is not in outbound.connect.allow"
-
-
-def test_a_tunnel_is_refused_where_they_are_off(off: Sidecar, canary: Canary) -> None:
-    for authority in (f"127.0.0.1:{canary.port}", "users:80", "users:443"):
-        told = refused(connect(off, authority))
-        assert told == "CONNECT is off; outbound.connect lists what may be reached"
-    assert canary.calls() == 0
+def test_the_admin_port_shows_where_calls_went(sidecar: Sidecar, origin: Origin) -> None:
+    where = f"127.0.0.1:{origin.port}"
+    assert absolute(sidecar, where).status == 200
+    told: Any = sidecar.admin_json("/clusters")
+    clusters = {one["name"]: one for one in told}
+    assert where in [one["address"] for one in clusters["__unknown_hosts__"]["endpoints"]]
+    shown = sidecar.admin_json("/config")["config"]["outbound"]["unknown_hosts"]
+    assert shown["networks"] == ["127.0.0.0/8", "::1/128"]
 
 
 def test_an_unknown_host_is_a_404_where_they_are_rejected(off: Sidecar, canary: Canary) -> None:
     answer = absolute(off, f"127.0.0.1:{canary.port}")
     assert (answer.status, answer.get("x-meshproxy-reason")) == (404, "NR")
     assert canary.calls() == 0
-
-
-def test_a_tunnel_through_the_callers_side_is_no_service(sidecar: Sidecar, origin: Origin) -> None:
-    authority = f"127.0.0.1:{origin.port}"
-    for own in ("inbound", "users"):
-        with Client(sidecar.where(own)) as client:
-            client.send(request("CONNECT", authority, {"Host": authority}))
-            assert client.response().status == 501
-    assert not origin.requests
 
 
 # ---- a reload changes who may be called
@@ -348,15 +223,3 @@ def test_a_reload_closes_what_was_open(app: Origin, canary: Canary) -> None:
         assert sidecar.reload().status == 200
         assert "loopback" in refused(absolute(sidecar, where))
         assert len(other.requests) == 1
-
-
-def test_a_tunnel_outlives_a_reload_that_closes_its_way(app: Origin) -> None:
-    with Origin.running() as other, Sidecar.running(OPEN, app=app.address) as sidecar:
-        authority = f"127.0.0.1:{other.port}"
-        with Client(sidecar.outbound) as client:
-            client.send(request("CONNECT", authority, {"Host": authority}))
-            assert client.reader.response_head().status == 200
-            sidecar.write(OFF)
-            assert sidecar.reload().status == 200
-            assert client.ask("GET", "/").body == b"ok"
-        refused(connect(sidecar, authority))
