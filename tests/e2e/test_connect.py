@@ -94,8 +94,9 @@ def test_a_tunnel_through_the_callers_side_is_no_service(sidecar: Sidecar, origi
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of localhost, in one file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
+    for name in ("openssl", "curl"):
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed")
     file = tmp_path_factory.mktemp("tls") / "localhost.pem"
     named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]
@@ -131,6 +132,7 @@ def secure(certificate: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.server("openssl")
 def test_https_through_a_tunnel(sidecar: Sidecar, secure: str, certificate: Path) -> None:
     proxy = f"http://127.0.0.1:{sidecar.outbound[1]}"
     proxies = {"http": proxy, "https": proxy}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -122,7 +123,10 @@ def test_no_host_becomes_a_label(sidecar: Sidecar) -> None:
         assert "127.0.0.3" not in page
 
 
+@pytest.mark.server("curl")
 def test_curl_through_the_proxy(sidecar: Sidecar, origin: Origin) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
     proxy = f"http://127.0.0.1:{sidecar.outbound[1]}"
     url = f"http://localhost:{origin.port}/"
     for more in ([], ["--proxytunnel"]):
