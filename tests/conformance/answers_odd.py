@@ -24,6 +24,7 @@ def _chunked(name: str, data: bytes, rfc: str = "9112 7.1") -> Case:
 ALL = (
     _odd("an empty reason", b"HTTP/1.1 200 \r\n" + _FOUR, "9112 4"),
     _odd("a reason with high bytes", b"HTTP/1.1 200 \xc3\xa9\xff\r\n" + _FOUR, "9112 4"),
+    _odd("a reason with controls", b"HTTP/1.1 200 O\x01K\x1b[0m\r\n" + _FOUR, "9112 4"),
     _odd("a long reason", b"HTTP/1.1 200 " + b"a b" * 90 + b"\r\n" + _FOUR, "9112 4"),
     _odd("an unknown status", b"HTTP/1.1 299 Odd\r\n" + _FOUR, "9110 15", 299),
     _odd("the highest status", b"HTTP/1.1 599 Odd\r\n" + _FOUR, "9110 15", 599),

@@ -5,6 +5,7 @@ The judge reads with the reader of the end-to-end harness, which shares no code 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,8 @@ from itertools import pairwise
 from tests.conformance.answers_case import Case, Fate
 from tests.e2e.harness import Message, TruncatedError
 from tests.e2e.harness.message import Reader
+
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def check(case: Case, seen: Seen) -> None:
     """Fail unless this is a right answer or an honest failure."""
     assert seen.fate in case.fates, seen
     assert b"poison" not in seen.head + seen.body, seen
+    assert not _CONTROLS.search(seen.head), seen
     assert len(seen.interim) <= case.interim, seen
     if seen.fate is Fate.REFUSED:
         assert (seen.status, seen.reason) in case.told, seen
