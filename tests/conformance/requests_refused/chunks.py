@@ -9,6 +9,7 @@ EXTENSION = About("9112 7.1.1", "T7")
 TRAILER = About("9112 7.1.2", "T9")
 _ZEROS = About("stricter: no size needs more than 16 digits", "T7")
 _MUCH = About("9112 7.1.1", "T8")
+_TINY = About("stricter: such a body costs a hundred times what it costs to send", "T8")
 
 SIZES = (
     SIZE.chunked("bare LF after the size", b"5\n01234\r\n" + END),
@@ -48,6 +49,7 @@ EXTENSIONS = (
     EXTENSION.chunked("blank before an extension", b"5 ;a\r\n01234\r\n" + END),
     EXTENSION.chunked("extension without a semicolon", b"5 a=b\r\n01234\r\n" + END),
     EXTENSION.chunked("LF in the last extension", b"5\r\n01234\r\n0;a\n\r\n\r\n"),
+    _TINY.chunked("18,000 of one byte", b"1\r\nx\r\n" * 18_000 + END),
     _MUCH.chunked("extension of 100 kB", b"5;" + b"a" * 100_000 + b"\r\n01234\r\n" + END),
     _MUCH.chunked("extensions of 60 kB", b"1;aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nx\r\n" * 2000 + END),
 )

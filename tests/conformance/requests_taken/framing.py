@@ -11,6 +11,7 @@ _EXTENSION = Taking("9112 7.1.1", "T7")
 _TRAILER = Taking("9110 6.5.1", "T9")
 _CODING = Taking("9112 6.1", "T2")
 _BYTES = bytes(range(256))
+_LONG = b"0123456789" * 7000
 _INNER = b"GET /inner HTTP/1.1\r\nHost: a\r\n\r\n"
 
 LENGTHS = (
@@ -23,6 +24,7 @@ LENGTHS = (
         "blanks around the length", b"Content-Length: \t 5 \t", b"hello", b"Content-Length: 5"
     ),
     _LENGTH.post("every byte", b"Content-Length: 256", _BYTES),
+    _LENGTH.post("70 kB", b"Content-Length: 70000", _LONG),
     _LENGTH.post("a request inside a body", b"Content-Length: %d" % len(_INNER), _INNER),
     _LENGTH.post("line ends inside a body", b"Content-Length: 8", b"\r\n\r\n\n\n\r\r"),
     _LENGTH.raw(
@@ -54,6 +56,8 @@ CHUNKS = (
     _CHUNKED.chunked("one", b"5\r\nhello\r\n" + END, b"hello"),
     _CHUNKED.chunked("none but the last", END, b""),
     _CHUNKED.chunked("several", b"2\r\nhe\r\n2\r\nll\r\n1\r\no\r\n" + END, b"hello"),
+    _CHUNKED.chunked("fifty of one byte", b"1\r\nx\r\n" * 50 + END, b"x" * 50),
+    _CHUNKED.chunked("70 kB in one", b"11170\r\n%b\r\n" % _LONG + END, _LONG),
     _CHUNKED.chunked("small letters", b"a\r\n0123456789\r\n" + END, b"0123456789"),
     _CHUNKED.chunked("capitals", b"A\r\n0123456789\r\n" + END, b"0123456789"),
     _CHUNKED.chunked("leading zeros", b"0005\r\nhello\r\n" + END, b"hello"),

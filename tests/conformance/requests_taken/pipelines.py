@@ -29,6 +29,11 @@ CASES = (
         b"".join(_get(b"/%d" % i) for i in range(10)),
         *(_seen(b"/%d" % i) for i in range(10)),
     ),
+    _ROW.raw(
+        "a thousand in a row",
+        b"".join(_get(b"/%d" % i) for i in range(1000)),
+        *(_seen(b"/%d" % i) for i in range(1000)),
+    ),
     _ROW.raw("behind a counted body", _COUNTED + _get(b"/2"), _SEEN_COUNTED, _seen(b"/2")),
     _ROW.raw("behind chunks", _CHUNKED + _get(b"/2"), _SEEN_CHUNKED, _seen(b"/2")),
     _ROW.raw("before a counted body", _get(b"/1") + _COUNTED, _seen(b"/1"), _SEEN_COUNTED),

@@ -89,6 +89,17 @@ METHODS = (
         "OPTIONS of the server", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         Seen(b"OPTIONS * HTTP/1.1"),
     ),
+    Taking("9112 3.2.4", "T12").absolute(
+        "OPTIONS of another server", b"OPTIONS http://b:81 HTTP/1.1", b"OPTIONS * HTTP/1.1", b"b:81"
+    ),
+    Taking("9112 3.2.4", "T12").absolute(
+        "OPTIONS of another server's root",
+        b"OPTIONS http://b/ HTTP/1.1", b"OPTIONS / HTTP/1.1", b"b",
+    ),
+    Taking("9110 7.6.2").raw(
+        "OPTIONS with hops to go", b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 2\r\n\r\n",
+        Seen(b"OPTIONS / HTTP/1.1", (b"Host: a", b"Max-Forwards: 1")),
+    ),
 )  # fmt: skip
 
 CASES = (*TARGETS, *ABSOLUTES, *PATHS, *METHODS)
