@@ -11,6 +11,8 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from typing import Any
 
 from meshproxy.core.route import Endpoint, Guard
 from meshproxy.core.verdict import Failure
@@ -20,6 +22,10 @@ Settle = Callable[[Upstream, "Failure | None"], None]
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """A name and a port to IP addresses, the best one first; raises OSError."""
 
+LOOKUPS = 2
+"""Names of a client's choice that are looked up at once: libuv has four threads for all names,
+and slow ones must leave some to those of the file."""
+
 
 class Dialer:
     """Called with an unconnected Upstream and a time limit in seconds (0.0: none)."""
@@ -28,6 +34,7 @@ class Dialer:
         self.settle: Settle = None  # type: ignore[assignment]  # set once, by its maker
         self._loop = loop
         self._resolve = resolve or self._look_up
+        self._free = asyncio.Semaphore(LOOKUPS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, upstream: Upstream, seconds: float) -> None:
@@ -75,14 +82,33 @@ class Dialer:
         return failure
 
     async def _look_up(self, host: str, port: int) -> Sequence[str]:
-        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        if _is_literal(host):
+            return (host,)
+        await self._free.acquire()
+        asked = self._loop.create_task(self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        asked.add_done_callback(self._looked_up)
+        # Whoever gives up does not free the thread: only the answer does.
+        found = await asyncio.shield(asked)
         return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    def _looked_up(self, asked: asyncio.Task[Any]) -> None:
+        self._free.release()
+        if not asked.cancelled():
+            asked.exception()  # seen, also where nobody waits for it any more
 
     async def close(self) -> None:
         """End the dials under way."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_ours(ip: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from meshproxy.core.route import Endpoint
 from meshproxy.core.verdict import Failure
-from meshproxy.dataplane.dial import Dialer, is_ours
+from meshproxy.dataplane.dial import LOOKUPS, Dialer, is_ours
 from meshproxy.logic.destination import Guard
 
 PUBLIC, OTHER, LOOPBACK = "203.0.113.7", "2001:db8::7", "127.0.0.1"
@@ -32,6 +32,7 @@ class FakeLoop:
         self.silent = silent
         self.dialled: list[tuple[str, int]] = []
         self.looked_up: list[str] = []
+        self.slow: dict[str, asyncio.Event] = {}
 
     def create_task(self, work: Any) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work)
@@ -46,6 +47,9 @@ class FakeLoop:
 
     async def getaddrinfo(self, host: str, port: int, *, type: int) -> list[Any]:  # noqa: A002
         self.looked_up.append(host)
+        if host in self.slow:
+            await self.slow[host].wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "too late")
         return [
             (family, type, 6, "", (ip, port))
             for family, ip in ((socket.AF_INET6, OTHER), (socket.AF_INET, PUBLIC))
@@ -147,6 +151,46 @@ def test_the_system_is_asked_once_and_each_address_is_tried_once() -> None:
     assert dial(loop, None, guarded()) == [Failure.CONNECT]
     assert loop.looked_up == ["example.com"]
     assert loop.dialled == [(OTHER, 80), (PUBLIC, 80)]
+
+
+def test_an_address_is_not_looked_up() -> None:
+    loop = FakeLoop(up=[PUBLIC])
+    assert dial(loop, None, guarded(PUBLIC)) == [None]
+    assert loop.looked_up == []
+
+
+def test_slow_names_keep_their_place_when_nobody_waits_for_them_any_more() -> None:
+    loop = FakeLoop(up=[PUBLIC])
+    settled: list[Failure | None] = []
+
+    async def main() -> None:
+        names = [f"slow{number}" for number in range(LOOKUPS)]
+        loop.slow = {name: asyncio.Event() for name in names}
+        dialer, given_up, done = Dialer(loop), asyncio.Event(), asyncio.Event()  # type: ignore[arg-type]
+
+        def settle(upstream: Any, failure: Failure | None) -> None:
+            settled.append(failure)
+            if failure is None:
+                done.set()
+            elif len(settled) == LOOKUPS:
+                given_up.set()
+
+        dialer.settle = settle
+        for name in names:
+            dialer(FakeUpstream(guarded(name)), 0.001)  # type: ignore[arg-type]
+        await given_up.wait()
+        dialer(FakeUpstream(guarded("quick")), 0.0)  # type: ignore[arg-type]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert loop.looked_up == names
+        loop.slow[names[0]].set()
+        await done.wait()
+        loop.slow[names[1]].set()
+        await dialer.close()
+
+    asyncio.run(main())
+    assert settled == [Failure.CONNECT_TIMEOUT] * LOOKUPS + [None]
+    assert loop.looked_up[-1] == "quick"
 
 
 def test_an_endpoint_of_the_file_is_dialled_by_its_name() -> None:
