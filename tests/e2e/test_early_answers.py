@@ -60,6 +60,24 @@ def test_an_early_answer_reaches_a_client_that_sends_on(
     assert fetch(sidecar.inbound).status == 200
 
 
+@pytest.mark.xfail(strict=True, reason="a write that fails ends a connection before it is read")
+def test_an_early_answer_is_not_lost_to_the_reset_behind_it(
+    sidecar: Sidecar, origin: Origin
+) -> None:
+    """Who closes with bytes unread resets the connection; the answer had come before that."""
+
+    def script(peer: Conversation) -> None:
+        if peer.head() is not None:
+            peer.send(TOO_MUCH)
+
+    origin.script = script
+    for _ in range(20):
+        with Client(sidecar.inbound) as client:
+            client.send(UPLOAD)
+            client.send_pieces([b"x" * 64_000] * 100)
+            assert client.response().status == 413
+
+
 def test_an_early_answer_until_close_ends_with_its_connection(
     sidecar: Sidecar, origin: Origin
 ) -> None:
