@@ -8,6 +8,7 @@ LONGEST = 2000
 """Bytes of a message taken from the corpus of bad requests; longer ones only cost time."""
 
 _HOST = b" HTTP/1.1\r\nHost: a\r\n"
+_B3 = b"X-B3-TraceId: 0af7651916cd43dd\r\nX-B3-SpanId: b7ad6b7169203331\r\nX-B3-Sampled: 1\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 
 REQUESTS = (
@@ -36,6 +37,12 @@ REQUESTS = (
     b"GET /who" + _HOST + b"X-Forwarded-For: 1.2.3.4\r\nX-Key: k\r\nVia: 1.1 x\r\n\r\n",
     b"GET /drop" + _HOST + b"Connection: x-drop\r\nX-Drop: 1\r\nX-Keep: 2\r\n\r\n",
     b"\r\nGET /%41/../b%2e" + _HOST + b"Cookie: a=b; c=d\r\n\r\n",
+    b"GET /b?x HTTP/1.1\r\nHost: nobody\r\nX-Tier: gold\r\n\r\n",
+    b"GET /d HTTP/1.1\r\nHost: d\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: any.example\r\n" + _B3 + b"\r\n",
+    b"OPTIONS http://a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+    b"TRACE /" + _HOST + b"Max-Forwards: 1\r\n\r\n",
+    b"PUT /x" + _HOST + b"Content-Length: 100\r\n\r\n" + b"0123456789" * 9,
     b"POST /i" + _HOST + b"Idempotency-Key: 1\r\nContent-Length: 2\r\n\r\nok",
 )  # fmt: skip
 
@@ -67,6 +74,7 @@ ANSWERS = (
     _OK + _CHUNKED + b"0\r\n\r\n",
     _OK + b"Content-Type: text/plain\r\n\r\nuntil the end",
     _OK + b"Connection: x-hop\r\nX-Hop: 1\r\n" + _HELLO,
+    _OK + b"Content-Type: text/event-stream\r\n\r\ndata: 1\n\n",
     b"HTTP/1.0 200 OK\r\n\r\nuntil the end",
     b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + _HELLO,
     b"HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n",
@@ -143,6 +151,7 @@ LINES = (
     b"TE: trailers", b"Via: 1.1 a, 1.1 b", b"X-Meshproxy-Attempt: 9", b"X_Forwarded_For: 1",
     b"X-Forwarded-For: x, y", b"X-Request-Id: \xff", b"traceparent: 00-zz", b"b3: 1",
     b"X: a\r\n b", b"X : 1", b": 1", b"X", b"X:", b"X: \x00", b"Retry-After: 3",
-    b"Content-Length: 5\r\nX: y", b"Cookie: a=b", b"X-Key: 7", b"Max-Forwards: 0",
+    b"Content-Length: 5\r\nX: y", b"Cookie: a=b", b"X-Key: 7", b"X-Tier: gold",
+    b"X-B3-TraceId: 1", b"Max-Forwards: 0",
     b"Proxy-Connection: keep-alive", b"Proxy-Authorization: x", b"Content-Length : 5",
 )  # fmt: skip

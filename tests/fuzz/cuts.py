@@ -16,7 +16,7 @@ from tests.fuzz.oracle import judge, require
 from tests.fuzz.scripts import Script, play
 from tests.fuzz.world import World
 
-_RANDOM = (b"traceparent", b"b3", b"x-request-id", b"tracestate")
+_RANDOM = (b"traceparent", b"b3", b"x-b3", b"x-request-id", b"tracestate")
 
 
 def whole(one: Script) -> Script:

@@ -27,7 +27,8 @@ stretch to a minute.
 _NAME = re.compile(rb"(?m)^([^:\r\n]+):")
 _OURS_UP = frozenset(
     (b"host", b"via", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host",
-     b"x-request-id", b"x-meshproxy-attempt", b"traceparent", b"tracestate", b"b3")
+     b"x-request-id", b"x-meshproxy-attempt", b"traceparent", b"tracestate", b"b3",
+     b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags")
 )  # fmt: skip
 _OURS_DOWN = frozenset(
     (b"transfer-encoding", b"connection", b"x-request-id", b"server-timing", b"upgrade")
@@ -173,6 +174,9 @@ class _Wires:
         """One answer to each exchange, in order, and none after one that was cut."""
         written = bytes(client.written)
         at = 0
+        if not self.exchanges[client.owner] and written:
+            self._judge_turned_away(written)
+            return
         for exchange in self.exchanges[client.owner]:
             interim, reply = strict.read_answer(written, at, exchange.method)
             if interim:
@@ -186,6 +190,13 @@ class _Wires:
                 break
             at = self._judge_reply(client, exchange, reply)
         require("more than the answers", at == len(written), written[at:])
+
+    def _judge_turned_away(self, written: bytes) -> None:
+        """There was no room for this client, and nothing of it was read."""
+        _, reply = strict.read_answer(written, 0, b"GET")
+        whole = reply is not None and reply.complete and reply.end == len(written)
+        require("answer to nothing", whole, written)
+        require("answer to nothing", reply is not None and reply.status in (429, 503), written)
 
     def _judge_reply(self, client: Wire, exchange: Exchange, reply: Message) -> int:
         """Where the next answer begins."""

@@ -47,7 +47,7 @@ _UPSETS = (
     "join", "other", "dial", "dial", "wait", "wait", "wait", "drop_dials", "late", "leave",
     "reload",
 )  # fmt: skip
-_WAITS = (0.02, 0.02, 0.06, 0.3, 0.9, 1.2, 2.6, 4.5, 7.0)
+_WAITS = (0.02, 0.02, 0.06, 0.06, 0.3, 0.9, 1.2, 2.6, 3.5, 4.5, 7.0, 10.5)
 _LATER = (
     b"", b"\r\n", b"hello", b"x" * 300, b"0\r\n\r\n", b"\x81\x05hello",
     b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
@@ -70,6 +70,8 @@ def script(rng: Random) -> Script:
         asked = [(("say", piece),) for piece in _cut(rng, b"".join(one for one, _ in requests))]
     else:
         asked = [tuple(("say", piece) for piece in _cut(rng, one)) for one, _ in requests]
+    if rng.random() < 0.25:
+        asked = [(("join", None), *part) if at else part for at, part in enumerate(asked)]
     told = [tuple(("answer", piece) for piece in _cut(rng, one)) for one, _ in answers]
     steps = _mixed(rng, asked, told)
     if spoil == 3 or rng.random() < 0.5:

@@ -47,7 +47,7 @@ def _kept_dirty(self: Upstream, exchange: Exchange, now: float) -> None:
 
 
 def _polite_end(self: Downstream, exchange: Exchange) -> None:
-    self._transport.write(answers.LAST_CHUNK)
+    self.relay([answers.LAST_CHUNK], 0)
 
 
 def _raises(self: Pool, endpoint: Endpoint, seconds: float) -> None:

@@ -38,12 +38,18 @@ inbound:
   app: 10.0.0.1:80
   timeout: 5s
   idle_timeout: 4s
-  concurrency: {max: 2, queue: 2, queue_timeout: 500ms}
+  concurrency: {max: 1, queue: 2, queue_timeout: 500ms}
   rate_limits:
     - {limit: 50/s, burst: 20}
-    - {name: each, limit: 20/m, burst: 4, per: [header:x-key, ip], keys: 16}
+    - name: each
+      limit: 60/m
+      burst: 6
+      per: [header:x-key, ip]
+      keys: 16
+      tiers: {header: x-tier, gold: {limit: 100/s, burst: 20}}
   routes:
-    - {match: GET /stream/*, timeout: off, idle_timeout: 3s}
+    - {match: GET /stream/*, timeout: off, idle_timeout: 3s, concurrency: off}
+    - {match: PUT /x, timeout: off, idle_timeout: 13s}
     - match: POST /orders
       rate_limits: [{name: few, limit: 100/m, algorithm: sliding_window}]
 outbound:
@@ -68,13 +74,18 @@ outbound:
     b:
       hosts: [b, c]
       prefix: /b
-      endpoints: [10.0.2.1:80]
+      endpoints: [10.0.2.1:80, {address: 10.0.2.2:80, weight: 2}]
       load_balancer: round_robin
       routes: [{match: GET /slow/*, timeout: off, retry: off}]
-tracing: {propagate: [tracecontext, b3], sample: 50%}
+    d:
+      endpoints: [10.0.3.1:80, 10.0.3.2:80]
+      load_balancer: random
+      retry: {attempts: 1, backoff: {base: 50ms, max: 1s, jitter: none}}
+tracing: {propagate: [tracecontext, b3, b3multi], sample: 50%}
 limits:
   {header_bytes: 4KiB, headers: 40, uri_bytes: 1KiB, head_timeout: 3s, keep_alive: 6s,
-   write_timeout: 4s}
+   write_timeout: 4s, connections_per_client: 3}
+trust: {forwarded_from: [127.0.0.0/8], hops: 1}
 logs: {access: {sample: 100%}}
 """
 
