@@ -1,7 +1,7 @@
 """A well-behaved client, whose latencies say what an attack costs the others.
 
-One request at a time, at a fixed pace, half of them on a connection of their own. It runs in
-the process that measures, and knows nothing of the attack.
+One request at a time, at a fixed pace, half of them on a connection of their own. A request's
+time begins when it was due, so that one that waits makes those behind it late as well.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Bystander:
         new = False
         while due < ends:
             time.sleep(max(0.0, due - time.monotonic()))
-            due += PACE
             new = not new
-            self._once(seen, new)
+            self._once(seen, new, due)
+            due += PACE
         return seen
 
     def leave(self) -> None:
@@ -59,15 +59,14 @@ class Bystander:
             self._kept.close()
             self._kept = None
 
-    def _once(self, seen: Seen, new: bool) -> None:
-        began = time.monotonic()
+    def _once(self, seen: Seen, new: bool, due: float) -> None:
         try:
             good = self._ask_anew() if new else self._ask_kept()
         except OSError:
             good = False
             self.leave()
         if good:
-            seen.took.append(time.monotonic() - began)
+            seen.took.append(time.monotonic() - due)
         else:
             seen.failed += 1
 

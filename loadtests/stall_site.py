@@ -98,7 +98,7 @@ class Site:
         with TemporaryDirectory(prefix="stalls-") as name, Group(Path(name)) as group:
             yield cls(group, Path(name), limits, options, nofile)
 
-    def attacked(self, name: str, count: int, seconds: float, settle: float = 1.0) -> Scene:
+    def attacked(self, name: str, count: int, seconds: float, settle: float = 0.0) -> Scene:
         """The bystander's normal figures, and what all looked like under an attack."""
         self.bystander.watch(1.0)  # the first requests of a process are not its normal ones
         normal = self.bystander.watch(WARM)
