@@ -22,8 +22,7 @@ def asking(target: str, method: str = "GET", minor: int = 1) -> bytes:
     return f"{method} {target} HTTP/1.{minor}\r\nHost: a\r\n\r\n".encode()
 
 
-def own_answer(target: str) -> bytes:
-    body = target.encode()
+def own_answer(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
@@ -52,15 +51,23 @@ class Ear:
 class Play:
     """One stage, and the connection that misbehaves on it."""
 
-    def __init__(self, *, reused: bool = False, minor: int = 1, method: str = "GET") -> None:
-        self.stage = Stage(limits=Limits(), timeout=5.0, idle_timeout=5.0)
+    def __init__(
+        self,
+        *,
+        reused: bool = False,
+        minor: int = 1,
+        method: str = "GET",
+        behind: bytes = b"",
+        policies: Sequence[object] = (),
+    ) -> None:
+        self.stage = Stage(policies, limits=Limits(), timeout=5.0, idle_timeout=5.0)
         self.method = method
-        self.minor = minor
+        self.reused = reused
         if reused:
             assert self.ask_well("/before").fate is Fate.WHOLE
         self.client = self.stage.client()
         self.ear = Ear(self.client)
-        self.client.says(asking("/faulty", method, minor))
+        self.client.says(asking("/faulty", method, minor) + behind)
         self.up = self.stage.connections[0] if reused else self.stage.connect()
         self.up.take()
         self.ended = False
@@ -76,18 +83,17 @@ class Play:
         if end is End.STAYS or self.ended:
             return
         self.ended = True
+        error = ConnectionResetError() if end is End.RST and not self.up.closed else None
         if end is End.FIN and not self.up.closed:
             self.up.protocol.eof_received()
-        if self.ended:
-            error = ConnectionResetError() if end is End.RST and not self.up.closed else None
-            self.stage.hang_up(self.up, error)
+        self.stage.hang_up(self.up, error)
 
     def plays(self, case: Case, pieces: Sequence[bytes]) -> Seen:
         """All of a case; what the client saw."""
         self.says(pieces)
         self.ends(case.end)
-        if case.is_silent and self.stage.dials:
-            self._serve(self.stage.connect(), case.body)
+        if case.is_silent and self.reused:  # the GET goes out again
+            self.serve(self.stage.connect(), case.body)
         if case.waits:
             self.stage.time.pass_by(PATIENCE)
             self._settle()
@@ -102,11 +108,11 @@ class Play:
         written = {id(each): len(each.written) for each in self.stage.connections}
         client.says(asking(target))
         if self.stage.dials:
-            self._serve(self.stage.connect(), target.encode())
+            self.serve(self.stage.connect(), target.encode())
         else:
             for each in self.stage.connections:
                 if len(each.written) > written[id(each)]:
-                    self._serve(each, target.encode())
+                    self.serve(each, target.encode())
         return Ear(client).look()
 
     def next_answers(self) -> list[Seen]:
@@ -116,11 +122,10 @@ class Play:
             seen.append(self.ask_well("/next", self.client))
         return seen
 
-    def _serve(self, up: FakeTransport, body: bytes) -> None:
+    def serve(self, up: FakeTransport, body: bytes) -> None:
+        """The upstream answers whatever it was asked last."""
         up.take()
-        self.stage.answer(
-            up, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
+        self.stage.answer(up, own_answer(body))
 
     def _settle(self) -> None:
         """A loop would tell a connection that was closed on our side of its end."""

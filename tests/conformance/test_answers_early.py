@@ -51,7 +51,7 @@ class Upload:
         """The next client gets its own answer, on a new connection."""
         client = Client(self.stage)
         client.says(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
-        self.stage.answer(self.stage.connect(), own_answer("/next"))
+        self.stage.answer(self.stage.connect(), own_answer(b"/next"))
         return Ear(client).look().body == b"/next"
 
 
