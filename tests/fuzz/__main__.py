@@ -66,7 +66,7 @@ def show(found: Found, seed: int) -> None:
     if small is None:
         first = found.number // BATCH * BATCH
         print(f"# needs what conversations {first} to {found.number - 1} leave behind:")
-    print(small or found.script)
+    print(small or found.script, flush=True)
 
 
 def only(seed: int, number: int) -> int:
@@ -89,14 +89,14 @@ def main() -> int:
         reports = at_once(seed, options.inputs, options.seconds, options.processes)
     else:
         reports = in_turn(seed, options.inputs, options.seconds)
+    kinds: set[str] = set()
     for report in reports:
         progress.add(report)
+        for found in report.found:
+            if found.kind not in kinds:
+                kinds.add(found.kind)
+                show(found, seed)
     progress.say()
-    kinds: set[str] = set()
-    for found in sorted(progress.total.found, key=lambda one: one.number):
-        if found.kind not in kinds:
-            kinds.add(found.kind)
-            show(found, seed)
     return int(bool(kinds))
 
 
