@@ -6,14 +6,7 @@ that are cut. RFC 9112 sections 2.2, 4, 5 and 6.
 
 from __future__ import annotations
 
-from tests.conformance.answers_case import (
-    GET_OK,
-    LATE,
-    LOST,
-    REFUSED,
-    Case,
-    End,
-)
+from tests.conformance.answers_case import GET_OK, LATE, LOST, REFUSED, Case, End
 
 
 def _bad(name: str, data: bytes, rfc: str, threat: str = "T19", end: End = End.STAYS) -> Case:

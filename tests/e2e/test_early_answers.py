@@ -60,7 +60,6 @@ def test_an_early_answer_reaches_a_client_that_sends_on(
     assert fetch(sidecar.inbound).status == 200
 
 
-@pytest.mark.xfail(strict=True, reason="a write that fails ends a connection before it is read")
 def test_an_early_answer_is_not_lost_to_the_reset_behind_it(
     sidecar: Sidecar, origin: Origin
 ) -> None:
