@@ -123,7 +123,8 @@ class _Wires:
             require("written without an attempt", not written, written)
             return
         for (exchange, said_at, at), (said_end, end) in zip(wire.sends, ends, strict=True):
-            self.told[exchange] = wire, said[said_at:said_end]
+            if self.world.latest[exchange] is wire:
+                self.told[exchange] = wire, said[said_at:said_end]
             if end < len(written):
                 self._judge_reuse(exchange, said[said_at:said_end])
             if exchange.method == b"CONNECT":

@@ -165,6 +165,7 @@ class Wire(FakeTransport):
 
     def sent(self, exchange: Exchange) -> None:
         """An attempt begins on this wire: remember what was said on either side before it."""
+        self.world.latest[exchange] = self
         self.sends.append((exchange, len(self.said), len(self.written)))
 
     # ---- the peer
@@ -277,6 +278,7 @@ class World:
         self.dials: list[Upstream] = []
         self.clients: list[Wire] = []
         self.wires: list[Wire] = []
+        self.latest: dict[Exchange, Wire] = {}
 
     def _loaded(self, generation: int) -> Snapshot:
         """Compile the file and adopt it, as a start or a reload does."""
@@ -392,6 +394,7 @@ class World:
         self.ready.clear()
         self.clients.clear()
         self.wires.clear()
+        self.latest.clear()
         self.begun.clear()
         self.ended.clear()
         self.blamed.clear()
