@@ -23,7 +23,7 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 FOREVER = 86400.0
 """Seconds until a timer looks again where no timeout is set."""
 
-GLANCE = 1 / 16
+GLANCE = 1 / 32
 """Of the idle timeout, how often it is looked whether something has moved: as late it may be.
 
 Nothing notes the time at which a byte passes, so that none has to be read for that.
@@ -382,7 +382,7 @@ class Conductor:
 
     def _due(self, exchange: Exchange, now: float) -> None:
         if exchange.deadline and now >= exchange.deadline:
-            if exchange.answered and exchange.upstream.is_stream():
+            if exchange.answered and exchange.upstream.is_stream() and exchange.client.listens():
                 # Events come as long as they come: only silence ends them.
                 exchange.deadline = 0.0
                 self._arm(exchange, now)

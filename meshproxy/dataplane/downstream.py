@@ -62,7 +62,7 @@ class Downstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=flow.HIGH_WATER)
+        flow.prepare(self._transport)
         self.idle_since = self._listener.clock()
         address = transport.get_extra_info("peername")
         self._peer = self._listener.welcome(self, address[0] if address else "unknown")
@@ -94,7 +94,8 @@ class Downstream(asyncio.Protocol):
         self._eof = True
         if not self._backlog:
             current.keep_alive = False
-        return True
+        # Who closes half of a connection on an endless answer has left it.
+        return not (current.answered and current.upstream and current.upstream.is_stream())
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # FIN or RST alike
         self._closing = True
@@ -284,6 +285,10 @@ class Downstream(asyncio.Protocol):
         self.reply(head)
         tunnel.end(self._transport, lambda: self._listener.farewell(self, self._peer.address))
         return early
+
+    def listens(self) -> bool:
+        """Whether nothing says that the client has left."""
+        return not self._eof
 
     def is_held(self) -> bool:
         """Whether it is we who do not read."""

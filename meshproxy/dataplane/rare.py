@@ -108,8 +108,8 @@ def _extend_origin(exchange: Exchange, origin: Mapping[bytes, bytes], host: byte
         b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n"
         b"via: 1.1 meshproxy"
         % (
-            peer if before is None else before + b", " + peer,
-            origin.get(b"x-forwarded-proto", b"http"),
-            origin.get(b"x-forwarded-host", host),
+            peer if not before else before + b", " + peer,
+            origin.get(b"x-forwarded-proto") or b"http",
+            origin.get(b"x-forwarded-host") or host,
         )
     )

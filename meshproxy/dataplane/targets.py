@@ -121,9 +121,15 @@ def read_host_asked(exchange: Exchange, host: bytes | None, asked: bytes) -> Ref
     return None
 
 
+def _is_port(host: bytes) -> bool:
+    """Whether the port of a host, if there is one, is any."""
+    _, colon, port = host.rpartition(b":")
+    return not (colon and port.isdigit()) or 0 < int(port) < 65536
+
+
 def _read_host(value: bytes) -> bytes | None:
     """Lower-case, without the default port; remembered, because a sidecar sees few hosts."""
-    if _HOST.fullmatch(value) is None:
+    if _HOST.fullmatch(value) is None or not _is_port(value):
         return None
     host = value.lower().removesuffix(b":80")
     if len(known_hosts) >= MAX_REMEMBERED:

@@ -62,17 +62,22 @@ class Tunnel:
                 end.transport.close()
 
     def lost(self, end: End, exc: Exception | None) -> None:
-        """A connection is gone: the other goes the same way, after what is still to be sent."""
+        """A connection is gone: the other goes the same way, after what is still to be sent.
+
+        Until it has gone too the exchange is watched: who takes nothing more is silent.
+        """
         exchange = self._exchange
+        end.gone = True
         if exc is not None and not exchange.concluded:
             exchange.flag("DC" if end is self._ends[0] else "UC")
         for other in self._ends:
-            if other is not end and not other.transport.is_closing():
+            if not (other.gone or other.transport.is_closing()):
                 if exc is None:
                     other.transport.close()
                 else:
                     flow.reset(other.transport)
-        self._conductor.conclude(exchange, self._clock())
+        if all(each.gone for each in self._ends):
+            self._conductor.conclude(exchange, self._clock())
 
     # ---- what a conductor asks of an upstream
 
@@ -88,7 +93,7 @@ class Tunnel:
 class End(asyncio.Protocol):
     """One side of a tunnel."""
 
-    __slots__ = ("_left", "_tunnel", "eof", "other", "transport")
+    __slots__ = ("_left", "_tunnel", "eof", "gone", "other", "transport")
 
     def __init__(
         self, tunnel: Tunnel, transport: asyncio.Transport, left: Callable[[], None]
@@ -96,6 +101,7 @@ class End(asyncio.Protocol):
         self.transport = transport
         self.other: asyncio.Transport = None  # type: ignore[assignment]  # until joined
         self.eof = False
+        self.gone = False
         self._tunnel = tunnel
         self._left = left
 

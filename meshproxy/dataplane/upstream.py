@@ -70,7 +70,7 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=flow.HIGH_WATER)
+        flow.prepare(self._transport)
         self.endpoint.connections += 1
 
     def data_received(self, data: bytes) -> None:
@@ -92,7 +92,18 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone()
+        if exc is not None and self._exchange is not None:
+            self._read_what_came()
         self._ended(exc)
+
+    def _read_what_came(self) -> None:
+        """A failed write ends a connection at once, but an answer may stand before the reset.
+
+        It does where a server refuses an upload and closes without reading it.
+        """
+        for data in flow.left_over(self._transport):
+            if self._exchange is not None:
+                self.data_received(data)
 
     def _ended(self, exc: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None

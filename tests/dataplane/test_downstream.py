@@ -271,3 +271,46 @@ def test_a_client_that_we_did_not_read_is_not_blamed() -> None:
     stage.connect().protocol.pause_writing()
     stage.time.pass_by(6.0)
     assert client.hears().startswith(b"HTTP/1.1 504 ")
+
+
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n"
+
+
+def test_a_client_that_half_closes_has_left_a_stream_of_events() -> None:
+    stage = Stage(timeout=1.0)
+    client = stage.client()
+    client.says(GET % 1)
+    stage.answer(stage.connect(), EVENTS)
+    assert not client.protocol.eof_received()
+
+
+def test_events_end_with_the_call_for_a_client_that_half_closed_before() -> None:
+    stage = Stage(timeout=1.0)
+    client = stage.client()
+    client.says(GET % 1)
+    assert client.protocol.eof_received()
+    up = stage.connect()
+    stage.answer(up, EVENTS)
+    stage.time.pass_by(1.1)
+    assert up.aborted
+
+
+def test_events_go_on_for_longer_than_a_call() -> None:
+    stage = Stage(timeout=1.0)
+    client = stage.client()
+    client.says(GET % 1)
+    up = stage.connect()
+    stage.answer(up, EVENTS)
+    stage.time.pass_by(20.0)
+    stage.answer(up, b"data: 2\n\n")
+    assert client.hears().endswith(b"data: 2\n\n\r\n")
+
+
+def test_a_plain_answer_ends_with_the_call() -> None:
+    stage = Stage(timeout=1.0)
+    client = stage.client()
+    client.says(GET % 1)
+    up = stage.connect()
+    stage.answer(up, EVENTS.replace(b"text/event-stream", b"text/plain"))
+    stage.time.pass_by(1.1)
+    assert up.aborted

@@ -167,6 +167,7 @@ def test_a_reset_is_passed_on_as_one() -> None:
     joined = Joined()
     joined.stage.hang_up(joined.up, ConnectionResetError())
     assert joined.client.transport.aborted
+    joined.client.leaves()
     assert joined.stage.logged[0].flags == "UC"
 
 
@@ -186,3 +187,14 @@ def test_a_tunnel_is_neither_swept_nor_drained() -> None:
     joined.client.protocol.sweep(joined.stage.time.now + 1000.0)
     joined.client.says(b"still here")
     assert joined.up.take() == b"still here"
+
+
+def test_who_takes_nothing_more_of_a_tunnel_is_cut_off_for_its_silence() -> None:
+    joined = Joined(idle_timeout=5.0)
+    joined.client.leaves()
+    assert joined.up.closed
+    assert joined.stage.logged == []
+    joined.stage.time.pass_by(6.0)
+    assert joined.up.aborted
+    joined.stage.hang_up(joined.up)
+    assert len(joined.stage.logged) == 1

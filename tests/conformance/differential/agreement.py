@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conformance import requests_refused, requests_taken
+from tests.conformance.differential import cases
 from tests.conformance.taken import Seen, Taken
 from tests.e2e.harness import Message, Sidecar, free_port
 from tests.e2e.harness.ports import LOOPBACK
@@ -126,12 +126,12 @@ def agree(name: str, tell: Callable[[str], None]) -> Verdict:
     """The whole corpus through meshproxy to the server of that name."""
     verdict = Verdict(name, number(name))
     with guarded(name) as server:
-        for bad in requests_refused.ALL:
+        for bad in cases.REFUSED:
             trace = server.probe.send(bad.data)
             verdict.bad_understood += bool(trace.understood or trace.canaries)
             if wrong := wrong_with_refused(trace):
                 verdict.disagreements.append(f"{name}, {bad.name}: {wrong}")
-        for good in requests_taken.ALL:
+        for good in cases.TAKEN:
             trace = server.probe.send(good.data)
             if wrong := wrong_with_taken(good, trace, server.authority):
                 verdict.good_wrong += 1

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conformance import requests_refused, requests_taken
+from tests.conformance.differential import cases
 from tests.e2e.harness import Sidecar, free_port
 
 from .probe import Probe, Trace
@@ -53,14 +53,14 @@ def compare(tell: Tell) -> list[Column]:
 def _column(name: str, tell: Tell) -> Column:
     column = Column(name, number(name))
     with Recorder.running() as origin, _standing(name, origin) as probe:
-        for case in requests_refused.ALL:
+        for case in cases.REFUSED:
             trace = probe.send(case.data)
             column.refused[case.name] = word_for(trace)
             if is_taken(trace):
                 column.accepted.add(case.name)
             if is_poisoned(trace):
                 column.poisoned.add(case.name)
-        for good in requests_taken.ALL:
+        for good in cases.TAKEN:
             trace = probe.send(good.data)
             if len(trace.understood) < len(good.sees):
                 column.not_taken.add(good.name)

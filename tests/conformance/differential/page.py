@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from tests.conformance import requests_refused, requests_taken
 from tests.conformance.case import Case
+from tests.conformance.differential import cases
 
 from .agreement import Verdict
 from .comparison import Column
@@ -69,7 +69,7 @@ def page(day: date, columns: Sequence[Column], verdicts: Sequence[Verdict]) -> s
             _ROWS,
             _table(
                 ("request", "stands on", "threat", *(SHOWN[each.name] for each in columns)),
-                (_row(case, columns) for case in requests_refused.ALL),
+                (_row(case, columns) for case in cases.REFUSED),
             ),
         )
     )
@@ -80,13 +80,13 @@ def _head(column: Column) -> str:
 
 
 def _totals(columns: Sequence[Column]) -> Iterable[Sequence[str]]:
-    strict = {case.name for case in requests_refused.ALL if case.rfc.startswith("stricter")}
-    everything = {case.name for case in requests_refused.ALL}
+    strict = {case.name for case in cases.REFUSED if case.rfc.startswith("stricter")}
+    everything = {case.name for case in cases.REFUSED}
     plain = everything - strict
     yield f"bad requests taken, of {len(everything)}", *_counts(columns, everything)
     yield f"of the {len(plain)} that stand on a section of an RFC", *_counts(columns, plain)
     yield f"of the {len(strict)} where meshproxy is stricter than one", *_counts(columns, strict)
-    good = f"good requests not taken, of {len(requests_taken.ALL)}"
+    good = f"good requests not taken, of {len(cases.TAKEN)}"
     yield good, *(str(len(each.not_taken)) for each in columns)
     yield "answered with what belonged to another", *(str(len(each.poisoned)) for each in columns)
 
@@ -105,10 +105,10 @@ _SERVER_HEADS = (
 
 
 def _server(verdict: Verdict) -> Sequence[str]:
-    good = len(requests_taken.ALL)
+    good = len(cases.TAKEN)
     return (
         f"{SHOWN[verdict.name]} {verdict.version}",
-        f"{verdict.bad_understood} of {len(requests_refused.ALL)}",
+        f"{verdict.bad_understood} of {len(cases.REFUSED)}",
         f"{good - len(verdict.refused) - verdict.good_wrong} of {good}",
         str(len(verdict.refused)),
         str(len(verdict.disagreements)),

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 import pytest
 
 from loadtests.tools import MissingError
-from tests.conformance import requests_refused, requests_taken
 from tests.conformance.case import Case
+from tests.conformance.differential import cases
 from tests.conformance.taken import Taken
 
 from .agreement import Guarded, guarded, wrong_with_refused, wrong_with_taken
 from .servers import SERVERS
 
-REFUSED = pytest.mark.parametrize("case", requests_refused.ALL, ids=lambda case: case.name)
-TAKEN = pytest.mark.parametrize("case", requests_taken.ALL, ids=lambda case: case.name)
+REFUSED = pytest.mark.parametrize("case", cases.REFUSED, ids=lambda case: case.name)
+TAKEN = pytest.mark.parametrize("case", cases.TAKEN, ids=lambda case: case.name)
 
 TOLERATED = b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"
 """A user in the Host: none of the five minds."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
-from tests.conformance import requests_refused
+from tests.conformance.differential import cases
 
 from .agreement import Verdict
 from .comparison import Column
 from .page import page
 
-NAMES = [case.name for case in requests_refused.ALL]
+NAMES = [case.name for case in cases.REFUSED]
 DAY = date(2026, 1, 2)
 
 
