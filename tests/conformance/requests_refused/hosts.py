@@ -17,6 +17,8 @@ CASES = (
     _MANY.host("a second that is empty", b"Host: a\r\nHost:\r\n"),
     _VALUE.host("empty", b"Host:\r\n"),
     _VALUE.host("only blanks", b"Host: \t \r\n"),
+    _VALUE.host("port above 65535", b"Host: a:65536\r\n"),
+    _VALUE.host("port 0", b"Host: a:0\r\n"),
     _VALUE.host("a list", b"Host: a, b\r\n"),
     _VALUE.host("a comma", b"Host: a,b\r\n"),
     _VALUE.host("user", b"Host: u@a\r\n"),
