@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance import requests_refused
+from tests.conformance import answers, requests_refused, requests_taken
 
 LONGEST = 2000
 """Bytes of a message taken from the corpus of bad requests; longer ones only cost time."""
@@ -59,6 +59,7 @@ BIG_REQUESTS = (
     b"PUT /big" + _HOST + _CHUNKED + b"%x\r\n" % BIG + b"c" * BIG + b"\r\n0\r\n\r\n",
 )
 
+ODD_REQUESTS = tuple(case.data for case in requests_taken.ALL if len(case.data) <= LONGEST)
 BAD_REQUESTS = tuple(case.data for case in requests_refused.ALL if len(case.data) <= LONGEST)
 
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -108,26 +109,8 @@ SWITCHES = (
     b"\x81\x05hello",
 )
 
-BAD_ANSWERS = (
-    _OK + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-    _OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    _OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    b"HTTP/1.1 204 No Content\r\n" + _HELLO,
-    b"HTTP/1.1 304 Not Modified\r\n" + _HELLO,
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nwhat",
-    b"HTTP/1.1 103 \r\n\r\n" * 9,
-    b"HTTP/1.1 600 OK\r\n\r\n",
-    b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
-    b"HTTP/1.1 200 O\rK\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/2 200 OK\r\n\r\n",
-    b"ICY 200 OK\r\n\r\n",
-    b"SSH-2.0-x\r\n",
-    _OK + b"X: a\r\n b\r\n" + _HELLO,
-    _OK + b"X: a\x00b\r\n" + _HELLO,
-    _OK + b"X : a\r\n" + _HELLO,
-    _OK + _HELLO + _OK + _HELLO,
-)
+ODD_ANSWERS = tuple(case.data for case in answers.ODD if len(case.data) <= LONGEST)
+BAD_ANSWERS = tuple(case.data for case in answers.BAD if 0 < len(case.data) <= LONGEST)
 
 WORDS = (
     b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\x00", b"\t", b"\x0b", b"\x7f", b"\xff", b" ", b":",

@@ -49,7 +49,5 @@ FOUND: dict[str, Script] = {
     ),
 }
 
-OPEN: dict[str, str] = {
-    "the far end of a tunnel that reads no more": "closing waits for a flush without an end",
-}
+OPEN: dict[str, str] = {}
 """Those that are not mended yet, with the reason."""

@@ -15,7 +15,8 @@ import orjson
 from meshproxy.core.exchange import Exchange
 from tests.fuzz import strict
 from tests.fuzz.strict import UNTIL_CLOSE, Message
-from tests.fuzz.world import Wire, World
+from tests.fuzz.wires import Wire
+from tests.fuzz.world import World
 
 _REST = (1.2, 4.0, *[7.0] * 22, 70.0)
 """Seconds of silence that end everything, be it four exchanges in a row.

@@ -17,12 +17,15 @@ from tests.fuzz.corpus import (
     BAD_REQUESTS,
     BIG_ANSWERS,
     BIG_REQUESTS,
+    ODD_ANSWERS,
+    ODD_REQUESTS,
     REQUESTS,
     SWITCHES,
     TUNNELS,
 )
 from tests.fuzz.mutate import below, mutated, pick
-from tests.fuzz.world import Wire, World
+from tests.fuzz.wires import Wire
+from tests.fuzz.world import World
 
 Step = tuple[str, Any]
 
@@ -79,19 +82,20 @@ def script(rng: Random) -> Script:
     return Script(below(rng, 2), tuple(steps), inputs)
 
 
-_ASKED = (REQUESTS, TUNNELS, BAD_REQUESTS, BIG_REQUESTS)
-_TOLD = (ANSWERS, SWITCHES, BAD_ANSWERS, BIG_ANSWERS)
+_ASKED = (REQUESTS, ODD_REQUESTS, TUNNELS, BAD_REQUESTS, BIG_REQUESTS)
+_TOLD = (ANSWERS, ODD_ANSWERS, SWITCHES, BAD_ANSWERS, BIG_ANSWERS)
 
 
 def _message(
     rng: Random, bases: tuple[tuple[bytes, ...], ...], *, spoiled: bool
 ) -> tuple[bytes, bool]:
     """One of the corpus, most often a sound one; with whether it was mutated."""
-    sound, tunnels, bad, big = bases
+    sound, odd, tunnels, bad, big = bases
     chance = rng.random()
     if chance < 0.002:
         return pick(rng, big), False
-    data = pick(rng, tunnels if chance < 0.06 else bad if spoiled and chance < 0.12 else sound)
+    base = tunnels if chance < 0.06 else odd if chance < 0.2 else sound
+    data = pick(rng, bad if spoiled and chance > 0.9 else base)
     if spoiled and rng.random() < 0.85:
         return mutated(rng, data), True
     return data, False

@@ -1,8 +1,6 @@
-"""One sidecar without sockets: a compiled file with every policy on, and wires to pull.
+"""One sidecar without sockets: a compiled file with every policy on, time, and turns.
 
-A wire does what uvloop's transports do as seen from a protocol: what comes while reading is
-paused waits, a full one calls `pause_writing` from within `write`, and a connection is lost in
-a later turn than the one that closed it.
+Everything between the bytes is real: listeners, conductor, pool, policies, series, access log.
 """
 
 from __future__ import annotations
@@ -11,13 +9,13 @@ import heapq
 import random
 from collections import deque
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Endpoint, Snapshot
 from meshproxy.core.verdict import Failure
-from meshproxy.dataplane import flow
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
 from meshproxy.dataplane.kinds import Kinds
@@ -29,77 +27,13 @@ from meshproxy.settings.compile import Tools, compile_snapshot
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.metrics import Telemetry
-from tests.fakes import FakeTime, FakeTransport
+from tests.fakes import FakeTime
+from tests.fuzz.wires import Wire
 
-FILE = b"""
-service: {name: fuzz}
-inbound:
-  listen: 127.0.0.1:15006
-  app: 10.0.0.1:80
-  timeout: 5s
-  idle_timeout: 4s
-  concurrency: {max: 1, queue: 2, queue_timeout: 500ms}
-  rate_limits:
-    - {limit: 50/s, burst: 20}
-    - name: each
-      limit: 60/m
-      burst: 6
-      per: [header:x-key, ip]
-      keys: 16
-      tiers: {header: x-tier, gold: {limit: 100/s, burst: 20}}
-  routes:
-    - {match: GET /stream/*, timeout: off, idle_timeout: 3s, concurrency: off}
-    - {match: PUT /x, timeout: off, idle_timeout: 13s}
-    - match: POST /orders
-      rate_limits: [{name: few, limit: 100/m, algorithm: sliding_window}]
-outbound:
-  listen: 127.0.0.1:15001
-  unknown_hosts: {allow: ["*.example"]}
-  connect: {allow: ["a:80", "*.example:443"]}
-  defaults:
-    timeout: 6s
-    idle_timeout: 5s
-    connect_timeout: 1s
-    retry:
-      attempts: 2
-      when: [connect-failure, reset, 502, 503, 504]
-      per_try_timeout: 800ms
-      backoff: {base: 10ms, max: 50ms}
-      budget: {ratio: 100%, min_per_second: 100}
-    circuit_breaker: {consecutive_failures: 6, open_for: 1s, max_open_for: 2s}
-  services:
-    a:
-      hosts: [a, a.example]
-      endpoints: [10.0.1.1:80, 10.0.1.2:80]
-    b:
-      hosts: [b, c]
-      prefix: /b
-      endpoints: [10.0.2.1:80, {address: 10.0.2.2:80, weight: 2}]
-      load_balancer: round_robin
-      routes: [{match: GET /slow/*, timeout: off, retry: off}]
-    d:
-      endpoints: [10.0.3.1:80, 10.0.3.2:80]
-      load_balancer: random
-      retry: {attempts: 1, backoff: {base: 50ms, max: 1s, jitter: none}}
-tracing: {propagate: [tracecontext, b3, b3multi], sample: 50%}
-limits:
-  {header_bytes: 4KiB, headers: 40, uri_bytes: 1KiB, head_timeout: 3s, keep_alive: 6s,
-   write_timeout: 4s, connections_per_client: 3}
-trust: {forwarded_from: [127.0.0.0/8], hops: 1}
-logs: {access: {sample: 100%}}
-"""
+FILE = Path(__file__).with_name("sidecar.yaml")
 
 PLANS = ("inbound", "outbound")
 MOST_TURNS = 1000
-
-ONE_READ = 256 * 1024
-"""What uvloop hands over at once to a protocol without a buffer of its own."""
-
-MOST_UNSENT = flow.HIGH_WATER + ONE_READ + flow.READ
-"""Bytes that may wait for one peer: what fills it, and what was under way."""
-
-
-_NO_BUFFER = memoryview(b"")
 
 
 class HungError(AssertionError):
@@ -117,113 +51,6 @@ class LeapingTime(FakeTime):
         for _, _, timer, callback, args in ready:
             if not timer.cancelled:
                 callback(*args)
-
-
-class Wire(FakeTransport):
-    """One connection as its protocol sees it; what the peer has sent waits in `inbox`."""
-
-    def __init__(self, world: World, protocol: Any) -> None:
-        super().__init__()
-        self.world = world
-        self.protocol = self.owner = protocol
-        self.inbox: deque[bytes | None] = deque()
-        self.said = bytearray()
-        self.narrow = self.full = self.lost = self.left = self.ended = self.broken = False
-        self.sends: list[tuple[Exchange, int, int]] = []
-
-    def write(self, data: bytes) -> None:
-        assert not self.eof, "written after write_eof"
-        assert isinstance(data, (bytes, bytearray)), "not bytes"
-        super().write(data)
-        if self.narrow:
-            self.unsent += len(data)
-            assert self.unsent <= MOST_UNSENT, "goes on writing to a peer that does not read"
-            if not self.full:
-                self.full = True
-                self.protocol.pause_writing()
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            if not self.full:
-                self.world.losing.append((self, None))
-
-    def abort(self) -> None:
-        self.closed = self.aborted = True
-        self.world.losing.append((self, None))
-
-    def pause_reading(self) -> None:
-        assert self.reading, "paused twice"
-        assert not self.closed, "paused when closing"
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        assert not self.reading, "resumed twice"
-        assert not self.closed, "resumed when closing"
-        self.reading = True
-        self.world.ready.append(self)
-
-    def sent(self, exchange: Exchange) -> None:
-        """An attempt begins on this wire: remember what was said on either side before it."""
-        self.world.latest[exchange] = self
-        self.sends.append((exchange, len(self.said), len(self.written)))
-
-    # ---- the peer
-
-    def tell(self, data: bytes | None) -> None:
-        """The peer sends bytes, or closes its sending side."""
-        if self.left or self.lost:
-            return
-        if data is None:
-            self.left = True
-        self.inbox.append(data)
-        self.world.ready.append(self)
-
-    def deliver(self) -> bool:
-        """Hand one read to the protocol, if it reads."""
-        if not self.inbox or self.closed or not self.reading:
-            return False
-        data = self.inbox.popleft()
-        if data is not None:
-            self._receive(data)
-        else:
-            self.ended = True
-            if not self.protocol.eof_received():
-                self.close()
-        return True
-
-    def _receive(self, data: bytes) -> None:
-        """One read: as much as there is, or as a buffered protocol has room for."""
-        buffered = hasattr(self.protocol, "get_buffer")
-        room = self.protocol.get_buffer(-1) if buffered else _NO_BUFFER
-        size = len(room) or ONE_READ
-        if size < len(data):
-            self.inbox.appendleft(data[size:])
-            data = data[:size]
-        self.said += data
-        if buffered:
-            room[: len(data)] = data
-            self.protocol.buffer_updated(len(data))
-        else:
-            self.protocol.data_received(data)
-
-    def take_all(self) -> None:
-        """The peer has read everything."""
-        self.narrow = False
-        self.unsent = 0
-        if self.full:
-            self.full = False
-            if self.lost:
-                return
-            self.protocol.resume_writing()
-            if self.closed:
-                self.world.losing.append((self, None))
-
-    def lose(self, error: Exception | None) -> None:
-        if not self.lost:
-            self.lost = self.closed = True
-            self.broken = error is not None
-            self.protocol.connection_lost(error)
 
 
 class Watched(Conductor):
@@ -404,7 +231,7 @@ class World:
 @cache
 def _settings() -> Settings:
     """Reading the file takes longer than a hundred conversations."""
-    return validate(FILE, "fuzz.yaml", {})
+    return validate(FILE.read_bytes(), FILE.name, {})
 
 
 def _tell(event: str, **fields: object) -> None:
