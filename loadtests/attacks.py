@@ -1,7 +1,8 @@
 """Clients that misbehave, many at a time: what each sends, how slowly, and what became of it.
 
 `python -m loadtests.attacks NAME PORT COUNT SECONDS` prints `armed` once every connection is
-open and has sent what comes first, and one line of JSON at the end. It judges nothing.
+open and has sent what comes first (where they open one by one, before the first does), and one
+line of JSON at the end. It judges nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Attack:
     """What one connection does: `first` at once, then `drip` every `every` seconds.
 
     `reads` is how many bytes it takes each time, None for all there is; `again` makes a new
-    connection for each that was closed.
+    connection for each that was closed; all are opened within `over` seconds.
     """
 
     first: bytes
@@ -34,24 +35,27 @@ class Attack:
     reads: int | None = None
     again: bool = False
     receive_buffer: int = 0
+    over: float = 0.0
 
 
 ATTACKS = {
-    "slowloris": Attack(b"GET / HTTP/1.1\r\nhost: service.test\r\nx-slow: ", b"x", again=True),
-    "slow-read": Attack(HEAD % b"/big", every=1.0, reads=1024, receive_buffer=4096),
+    "slowloris": Attack(
+        b"GET / HTTP/1.1\r\nhost: service.test\r\nx-slow: ", b"x", again=True, over=1.0
+    ),
+    "slow-read": Attack(HEAD % b"/big", every=1.0, reads=1024, receive_buffer=4096, over=1.0),
     "never-read": Attack(HEAD % b"/big", every=1.0, reads=0, receive_buffer=4096),
-    "slow-upload": Attack(COUNTED, b"x" * 100, again=True),
+    "slow-upload": Attack(COUNTED, b"x" * 100, again=True, over=1.0),
     "idle": Attack(HEAD % b"/small"),
     "crowd": Attack(HEAD % b"/small"),
-    "pipeline": Attack((HEAD % b"/small") * 10_000, every=0.1),
-    "tiny-chunks": Attack(CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n", again=True, every=0.1),
+    "pipeline": Attack((HEAD % b"/small") * 10_000, every=0.2),
+    "tiny-chunks": Attack(CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n", again=True, every=0.2),
     "extensions": Attack(CHUNKED + (b"1;" + b"e" * 200 + b"\r\nx\r\n") * 10_000, again=True),
     "request-trailers": Attack(
         CHUNKED + b"1\r\nx\r\n0\r\n" + b"x-trailer: yyyyyyyy\r\n" * 100_000 + b"\r\n", again=True
     ),
     "interim": Attack(HEAD % b"/interim", again=True),
     "trailers": Attack(HEAD % b"/trailers", again=True),
-    "answer-chunks": Attack(HEAD % b"/chunks", every=0.1),
+    "answer-chunks": Attack(HEAD % b"/chunks", every=0.2),
 }
 
 
@@ -68,12 +72,17 @@ class Outcome:
     silent: int = 0
 
 
+PHASES = 20
+"""Parts of `every` over which the connections take their turns, as strangers would."""
+
+
 class Peer:
     """One connection of an attack."""
 
-    __slots__ = ("answered", "born", "rest", "sock")
+    __slots__ = ("answered", "born", "phase", "rest", "sock")
 
-    def __init__(self, port: int, attack: Attack) -> None:
+    def __init__(self, port: int, attack: Attack, phase: int) -> None:
+        self.phase = phase
         self.sock = socket.socket()
         if attack.receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, attack.receive_buffer)
@@ -109,8 +118,9 @@ class Swarm:
     def grow(self, count: int) -> None:
         """Open so many more connections."""
         for _ in range(count):
+            time.sleep(self._attack.over / count if count > 1 else 0.0)
             try:
-                peer = Peer(self._port, self._attack)
+                peer = Peer(self._port, self._attack, self.outcome.opened % PHASES)
             except OSError:
                 self.outcome.refused += 1
                 continue
@@ -123,19 +133,21 @@ class Swarm:
     def run(self, seconds: float) -> None:
         """Drip and read until the time is over; then leave."""
         ends = time.monotonic() + seconds
-        due = time.monotonic() + self._attack.every
+        step, turn = self._attack.every / PHASES, 0
+        due = time.monotonic() + step
         while (now := time.monotonic()) < ends:
             for key, _ in self._selector.select(max(0.0, min(due, ends) - now)):
                 self._receive(key.data, 1 << 18)
             if time.monotonic() >= due:
-                due += self._attack.every
-                self._turn()
+                due += step
+                turn += 1
+                self._turn(turn % PHASES)
         self.outcome.open = len(self._peers)
         for peer in self._peers:
             peer.sock.close()
 
-    def _turn(self) -> None:
-        for peer in tuple(self._peers):
+    def _turn(self, phase: int) -> None:
+        for peer in [one for one in self._peers if one.phase == phase]:
             if self._send(peer, self._attack.drip) and self._attack.reads:
                 self._receive(peer, self._attack.reads)
 
@@ -179,9 +191,13 @@ class Swarm:
 
 def main(name: str, port: int, count: int, seconds: float) -> None:
     """Attack, and print what came of it."""
-    swarm = Swarm(ATTACKS[name], port)
+    attack = ATTACKS[name]
+    swarm = Swarm(attack, port)
+    if attack.over:
+        print("armed", flush=True)
     swarm.grow(count)
-    print("armed", flush=True)
+    if not attack.over:
+        print("armed", flush=True)
     swarm.run(seconds)
     one = swarm.outcome
     figures = {

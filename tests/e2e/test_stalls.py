@@ -100,7 +100,6 @@ def test_f36_slow_readers_cost_little_and_hold_back_the_origin(
     assert each < 128 * KIB + MIB / count, f"{each / KIB:.0f} KiB for each"
 
 
-@pytest.mark.xfail(strict=True, reason="the kernel takes megabytes for a client that reads none")
 def test_f36_little_is_fetched_for_who_takes_nothing(sidecar: Sidecar, origin: Origin) -> None:
     origin.script = sending(50 * MIB)
     with ExitStack() as stack:
