@@ -47,7 +47,17 @@ FOUND: dict[str, Script] = {
             ("say", b"0123456789"),
         ),
     ),
+    "an endless answer cut by half a close": Script(
+        0,
+        (
+            ("say", b"GET / HTTP/1.0\r\n\r\n"),
+            ("answer", b"HTTP/1.1 200 \r\nContent-Type: text/event-stream\r\n\r\n"),
+            ("shut", None),
+        ),
+    ),
 }
 
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = {
+    "an endless answer cut by half a close": "HTTP/1.0 sees an end that is in order",
+}
 """Those that are not mended yet, with the reason."""
