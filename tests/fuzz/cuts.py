@@ -88,13 +88,19 @@ def outcome(world: World, one: Script) -> list[Any]:
     return seen
 
 
+_LATE = frozenset(("UF", "UT", "SI"))
+
+
 def _verdict(exchange: Exchange) -> tuple[int, str]:
     """Status and reason, where there is but one.
 
-    Of two faults in a head either may be seen first, and so may either clock of a silent upstream.
+    Of two faults in a head either may be seen first, and so may any clock of a silent upstream.
     """
-    status = 0 if exchange.flags == "IH" else exchange.status
-    return status, exchange.flags.replace("UT", "SI")
+    if exchange.flags == "IH":
+        return 0, "IH"
+    if exchange.status in (503, 504) and exchange.flags in _LATE:
+        return 0, "late"
+    return exchange.status, exchange.flags.replace("UT", "SI")
 
 
 def _seen(sent: strict.Message) -> tuple[bytes, ...]:
