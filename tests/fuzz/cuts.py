@@ -74,7 +74,7 @@ def outcome(world: World, one: Script) -> list[Any]:
     """What the client was told, and each whole request that somebody got."""
     play(world, one)
     judge(world)
-    requests = defaultdict(list)
+    requests: dict[Exchange, list[tuple[bytes, ...]]] = defaultdict(list)
     for wire in world.wires:
         written = bytes(wire.written)
         starts = [at for _, _, at in wire.sends]

@@ -70,7 +70,9 @@ def script(rng: Random) -> Script:
         if data[:7] == b"GET /ws" and rng.random() < 0.7:
             answers[at] = SWITCHES[0] + pick(rng, _LATER), False
     if rng.random() < 0.5:
-        asked = [(("say", piece),) for piece in _cut(rng, b"".join(one for one, _ in requests))]
+        asked: list[tuple[Step, ...]] = [
+            (("say", piece),) for piece in _cut(rng, b"".join(one for one, _ in requests))
+        ]
     else:
         asked = [tuple(("say", piece) for piece in _cut(rng, one)) for one, _ in requests]
     if rng.random() < 0.25:

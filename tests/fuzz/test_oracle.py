@@ -14,6 +14,7 @@ from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.downstream import Downstream
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.upstream import Upstream
+from tests.fuzz import campaign
 from tests.fuzz.campaign import attempt, make
 from tests.fuzz.scripts import Script
 from tests.fuzz.shrink import shrunk
@@ -90,6 +91,15 @@ def test_a_finding_shrinks_to_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> 
     small = shrunk(one, wrong[0], seconds=3.0)
     assert small is not None
     assert [verb for verb, _ in small.steps] == ["say", "answer"]
+
+
+def test_memory_that_grows_after_the_warm_up_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [50, 60, 60 + campaign.MOST_GROWTH]
+    monkeypatch.setattr(campaign, "resident", lambda: held.pop(0))
+    memory = campaign.Memory()
+    assert memory.look(campaign.WARM_UP - 1) is None  # not looked at yet
+    assert [memory.look(1), memory.look(1)] == [None, None]
+    assert memory.look(1) is not None
 
 
 def test_a_script_is_the_same_for_the_same_seed_and_number() -> None:

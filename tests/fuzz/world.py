@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ class Watched(Conductor):
 
     __slots__ = ("begun",)
 
+    begun: list[Exchange]
+
     def begin(self, exchange: Exchange, now: float) -> None:
         self.begun.append(exchange)
         super().begin(exchange, now)
@@ -82,7 +85,7 @@ class World:
 
     def __init__(self, seed: int = 0) -> None:
         self.time = LeapingTime()
-        self.log: list[dict[str, Any]] = []
+        self.log: list[Mapping[str, Any]] = []
         self.ended: list[Exchange] = []
         self.blamed: list[Exchange] = []
         self.telemetry = Telemetry()
@@ -91,10 +94,11 @@ class World:
         self.snapshot = self._loaded(1)
         self._next: Snapshot | None = None
         pool = Pool(self._dial, self.time)
-        pool.conductor = Watched(self.time, self.time.later, pool)
+        self.begun: list[Exchange] = []
+        conductor = Watched(self.time, self.time.later, pool)
+        conductor.begun = self.begun
+        pool.conductor = conductor
         self.pool = pool
-        self.conductor = pool.conductor
-        self.conductor.begun = self.begun = []  # type: ignore[attr-defined]
         room = Room(1000)
         self.listeners = [
             Listener(None, self.snapshot.plans[name], pool.conductor, self.time, room, _tell)  # type: ignore[arg-type]
