@@ -13,7 +13,7 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load stalls fuzz conformance image lock clean
+.PHONY: help demo test lint format unit bench load stalls fuzz conformance clients image lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
 	@echo "  make fuzz     a million mutated requests and answers against the data plane (minutes)"
 	@echo "  make conformance  who takes what: bad requests through four proxies and to five servers"
+	@echo "  make clients  the test suites of requests, httpie and Autobahn through the sidecar (minutes)"
 	@echo "  make lint     ruff and mypy only;  make format  lets ruff rewrite the files"
 	@echo "  make unit     the tests without the end-to-end ones (seconds)"
 	@echo "  make image    build the container image with docker or buildah"
@@ -76,6 +77,9 @@ fuzz: $(READY)
 conformance: $(READY)
 	$(PY) -m tests.conformance.differential
 
+clients: $(READY)
+	$(PY) -m tests.clients $(ARGS)
+
 image:
 	@sh .ci/image $(IMAGE)
 
@@ -86,5 +90,5 @@ lock: $(READY)
 	echo editables | $(LOCK) --extra dev pyproject.toml - -o requirements-dev.lock $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
