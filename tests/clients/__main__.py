@@ -14,7 +14,6 @@ from tests.clients.page import Part
 from tests.clients.runs import broken, outcomes
 from tests.clients.suites import DIRECT, INBOUND, MODES, OUTBOUND, SUITES, Suite
 
-
 _NOTE = """
 What fails without the sidecar is the library's affair. "Not strict" is a server that answers an
 error before the message in front of it, because it read both at once; TCP may deliver them so."""
