@@ -89,13 +89,19 @@ class Downstream(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client may close its sending side and still wait for its answers."""
         current = self._current
-        if current is None or not current.complete:
+        if current is None:
+            return False
+        if not current.complete or (
+            # Who closes half of a connection on an endless answer has left it.
+            current.answered and current.upstream and current.upstream.is_stream()
+        ):
+            if current.answered:
+                self.cut(current)
             return False
         self._eof = True
         if not self._backlog:
             current.keep_alive = False
-        # Who closes half of a connection on an endless answer has left it.
-        return not (current.answered and current.upstream and current.upstream.is_stream())
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # FIN or RST alike
         self._closing = True

@@ -107,16 +107,19 @@ class Pool:
         endpoint.dials += 1
         self._dial(Upstream(endpoint, self, self.conductor, self._clock), seconds)
 
+    def arrived(self, upstream: Upstream) -> None:
+        """A dial has brought a connection."""
+        upstream.settled = True
+        upstream.endpoint.dials -= 1
+        self.give(upstream, self._clock())
+
     def dialled(self, upstream: Upstream, failure: Failure | None) -> None:
-        """A dial has ended: with a connection, or with the reason why there is none."""
-        endpoint = upstream.endpoint
-        endpoint.dials -= 1
-        if failure is None and upstream.is_closing():
-            failure = Failure.CONNECT
-        if failure is None:
-            self.give(upstream, self._clock())
-        else:
-            self._refuse_waiter(endpoint, failure)
+        """A dial has ended; the reason matters if it brought no connection."""
+        if upstream.settled:
+            return
+        upstream.settled = True
+        upstream.endpoint.dials -= 1
+        self._refuse_waiter(upstream.endpoint, failure or Failure.CONNECT)
 
     def _refuse_waiter(self, endpoint: Endpoint, failure: Failure) -> None:
         """A dial failed: tell the one who waits longest, unless enough dials are left."""

@@ -40,7 +40,7 @@ class Upstream(asyncio.Protocol):
     __slots__ = (
         "_answer", "_bounded", "_chunked", "_clock", "_conductor", "_dechunker", "_done", "_excess",
         "_exchange", "_head", "_held", "_interim", "_left", "_pool", "_transport", "endpoint",
-        "idle_since", "reused",
+        "idle_since", "reused", "settled",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,7 @@ class Upstream(asyncio.Protocol):
     ) -> None:
         self.endpoint = endpoint
         self.reused = False
+        self.settled = False
         self.idle_since = 0.0
         self._pool = pool
         self._conductor = conductor
@@ -72,6 +73,8 @@ class Upstream(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         flow.prepare(self._transport)
         self.endpoint.connections += 1
+        # Before anything is read: a server behind a tunnel may be the first to speak.
+        self._pool.arrived(self)
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
