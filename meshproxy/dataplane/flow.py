@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-HIGH_WATER = 32 * 1024
+HIGH_WATER = 16 * 1024
 """Bytes a transport may have waiting to be sent before its source is held."""
 
 UNSENT = 128 * 1024

@@ -57,7 +57,5 @@ FOUND: dict[str, Script] = {
     ),
 }
 
-OPEN: dict[str, str] = {
-    "an endless answer cut by half a close": "HTTP/1.0 sees an end that is in order",
-}
+OPEN: dict[str, str] = {}
 """Those that are not mended yet, with the reason."""
