@@ -20,8 +20,8 @@ from tests.clients.suites import CACHE, pip
 from tests.e2e.harness import Sidecar, free_port
 
 VERSION = "25.10.1"
-# All of the protocol, and of compression (12, 13) the small messages: the large ones take an
-# hour, and are not seen by the sidecar but as bytes, of which 9.* has enough.
+# All of the protocol, and of compression (12, 13) the small messages: the large ones take very
+# long, and are not seen by the sidecar but as bytes, of which 9.* has enough.
 CASES = [
     *(f"{group}.*" for group in range(1, 11)),
     *(f"{n}.1.{i}" for n in (12, 13) for i in range(1, 7)),

@@ -73,5 +73,5 @@ def section(part: Part) -> list[str]:
         where = " and ".join(_TITLES[mode] for mode in one.modes)
         lines.append(f"- fails, and must, {where}: `{one.test}`: {one.why}")
     if part.fine and part.outcomes and not part.differs:
-        lines.append("No difference.")
-    return [*lines, part.note] if part.note else lines
+        lines.append("Nothing fails only through the sidecar.")
+    return [*lines, "", part.note] if part.note else lines
