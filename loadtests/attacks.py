@@ -26,7 +26,7 @@ class Attack:
     """What one connection does: `first` at once, then `drip` every `every` seconds.
 
     `reads` is how many bytes it takes each time, None for all there is; `again` makes a new
-    connection for each that was closed; all are opened within `over` seconds.
+    connection for each that was closed, after a `pause`; all are opened within `over` seconds.
     """
 
     first: bytes
@@ -36,6 +36,7 @@ class Attack:
     again: bool = False
     receive_buffer: int = 0
     over: float = 0.0
+    pause: float = 0.0
 
 
 ATTACKS = {
@@ -48,10 +49,16 @@ ATTACKS = {
     "idle": Attack(HEAD % b"/small"),
     "crowd": Attack(HEAD % b"/small"),
     "pipeline": Attack((HEAD % b"/small") * 10_000, every=0.2),
-    "tiny-chunks": Attack(CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n", again=True, every=0.2),
-    "extensions": Attack(CHUNKED + (b"1;" + b"e" * 200 + b"\r\nx\r\n") * 10_000, again=True),
+    "tiny-chunks": Attack(
+        CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n", again=True, pause=0.05, every=0.2
+    ),
+    "extensions": Attack(
+        CHUNKED + (b"1;" + b"e" * 200 + b"\r\nx\r\n") * 10_000, again=True, pause=0.05
+    ),
     "request-trailers": Attack(
-        CHUNKED + b"1\r\nx\r\n0\r\n" + b"x-trailer: yyyyyyyy\r\n" * 100_000 + b"\r\n", again=True
+        CHUNKED + b"1\r\nx\r\n0\r\n" + b"x-trailer: yyyyyyyy\r\n" * 100_000 + b"\r\n",
+        again=True,
+        pause=0.05,
     ),
     "interim": Attack(HEAD % b"/interim", again=True),
     "trailers": Attack(HEAD % b"/trailers", again=True),
@@ -186,6 +193,7 @@ class Swarm:
         self.outcome.lives.append(time.monotonic() - peer.born)
         self.outcome.silent += not peer.answered
         if self._attack.again:
+            time.sleep(self._attack.pause)
             self.grow(1)
 
 

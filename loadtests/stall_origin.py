@@ -1,13 +1,15 @@
 """The origin behind the stall trials: what it answers depends on the path alone.
 
 `python -m loadtests.stall_origin PORT`. It streams with back-pressure, so that `/stats` can
-say how far a paused upstream got; it is never in the way itself.
+say how far a paused upstream got. Its send buffers are small: filling those of hundreds of
+connections would keep it busy, and it must never be in the way itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from typing import cast
 
@@ -43,6 +45,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(PIECE))
         totals["connections"] += 1
 
     def connection_lost(self, exc: Exception | None) -> None:  # FIN or RST alike
