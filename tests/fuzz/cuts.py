@@ -64,10 +64,18 @@ def _require_same(first: list[Any], second: list[Any]) -> None:
     A request that is refused while its body is still to come ends it, and another does not.
     """
     for (kept, *seen), (also_kept, *also_seen) in zip(first, second, strict=False):
+        if not (kept or also_kept) and _both_refused(seen, also_seen):
+            return
         require("depends on how it is cut", seen == also_seen, f"{seen}\n{also_seen}")
         if not (kept and also_kept):
             return
     require("depends on how it is cut", len(first) == len(second), f"{first}\n{second}")
+
+
+def _both_refused(seen: list[Any], also_seen: list[Any]) -> bool:
+    """A fault in a body that is here counts before the rules, one that is to come is not met."""
+    (_, why, got), (_, also_why, also_got) = seen, also_seen
+    return not (got or also_got) and "IH" in (why, also_why) and bool(why and also_why)
 
 
 def outcome(world: World, one: Script) -> list[Any]:
