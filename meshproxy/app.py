@@ -42,7 +42,12 @@ from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry, samples_of
 
 SWEEP = 0.25
-"""Seconds between two looks at idle connections, slow heads and the log's buffer."""
+"""Seconds between two looks at an idle connection, a slow head and the log's buffer."""
+
+TURNS = 10
+"""Clients are looked at in so many turns per sweep: 500 that are refused at once would keep all
+others waiting for 15 ms.
+"""
 
 TRACE = 2000
 """Characters of a traceback that are told: its end says most."""
@@ -176,12 +181,13 @@ class App:
             trace=trace[-TRACE:],
         )  # fmt: skip
 
-    def _sweep(self) -> None:
+    def _sweep(self, turn: int = 0) -> None:
         now = time.monotonic()
-        self._pool.sweep(now)
-        self._front.sweep(now)
-        self._log.flush()
-        self._loop.call_later(SWEEP, self._sweep)
+        self._front.sweep(now, TURNS)
+        if turn == 0:
+            self._pool.sweep(now)
+            self._log.flush()
+        self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS)
 
     def _listen_to_signals(self) -> None:
         self._loop.add_signal_handler(

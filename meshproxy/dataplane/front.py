@@ -98,12 +98,12 @@ class Front:
         for listener in listeners:
             await listener.open(self._loop)
 
-    def sweep(self, now: float) -> None:
-        """Let connections look at their clocks; called a few times each second."""
+    def sweep(self, now: float, turns: int) -> None:
+        """Let some connections look at their clocks: each of them once in so many calls."""
         for listener in self._open.values():
-            listener.sweep(now)
+            listener.sweep(now, turns)
         for listener in tuple(self._leaving):
-            listener.sweep(now)
+            listener.sweep(now, turns)
             if not listener.clients:
                 self._leaving.discard(listener)
                 self._count_refused(self._refused, listener)

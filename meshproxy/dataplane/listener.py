@@ -60,6 +60,8 @@ class Listener:
         self.draining = False
         self.refused = 0
         self.clients: set[Downstream] = set()
+        self._unswept: list[Downstream] = []
+        self._share = 1
         self._sock = sock
         self._server: asyncio.Server | None = None
 
@@ -101,10 +103,15 @@ class Listener:
             limit=f"limits.{limit}",
         )
 
-    def sweep(self, now: float) -> None:
-        """Let every client look at its own clock."""
-        for client in tuple(self.clients):
-            client.sweep(now)
+    def sweep(self, now: float, turns: int) -> None:
+        """Let the next of the clients look at their own clocks."""
+        if not self._unswept:
+            self._unswept = list(self.clients)
+            self._share = -(-len(self._unswept) // turns)
+        for client in self._unswept[-self._share :]:
+            if client in self.clients:
+                client.sweep(now)
+        del self._unswept[-self._share :]
 
     def drain(self) -> None:
         """Answer what is in flight with `connection: close`, and close what is idle."""

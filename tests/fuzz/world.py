@@ -215,7 +215,7 @@ class World:
         self.turn()
         self.pool.sweep(self.time.now)
         for listener in self.listeners:
-            listener.sweep(self.time.now)
+            listener.sweep(self.time.now, 1)
         self.turn()
 
     def forget(self) -> None:
