@@ -13,7 +13,7 @@ from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
 from meshproxy.dataplane import flow, heads, refusals, requests
 from meshproxy.dataplane.chunks import Dechunker
-from meshproxy.dataplane.stalls import Pace, Unsent
+from meshproxy.dataplane.stalls import Stalls
 
 if TYPE_CHECKING:
     from meshproxy.dataplane.listener import Listener
@@ -29,8 +29,8 @@ class Downstream(asyncio.Protocol):
 
     __slots__ = (
         "_at", "_backlog", "_bounded", "_closing", "_current", "_dechunker", "_eof", "_held",
-        "_left", "_linger", "_listener", "_now", "_pace", "_peer", "_running", "_seen",
-        "_transport", "_unsent", "busy_since", "idle_since",
+        "_left", "_linger", "_listener", "_now", "_peer", "_running", "_seen", "_stalls",
+        "_transport", "busy_since", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -54,9 +54,7 @@ class Downstream(asyncio.Protocol):
         self._current: Exchange | None = None
         self._left = 0
         self._dechunker: Dechunker | None = None
-        # What the sweep remembers of a client that does not move.
-        self._pace: Pace | None = None
-        self._unsent: Unsent | None = None
+        self._stalls = Stalls()
 
     # ---- transport
 
@@ -222,7 +220,7 @@ class Downstream(asyncio.Protocol):
 
     def _begin_body(self, exchange: Exchange) -> Refusal | None:
         """Take what came of the body with its head, and remember how the rest ends."""
-        self._pace = Pace(exchange, self._now)
+        self._stalls.begin_body(exchange, self._now)
         if not self._bounded:
             self._bounded = True
             flow.bound(self._transport, self)
@@ -353,42 +351,28 @@ class Downstream(asyncio.Protocol):
         limits = self._listener.plan.limits
         current = self._current
         if self._transport.get_write_buffer_size():
-            self._sweep_unsent(now, limits.write_timeout)
+            self.idle_since = now  # an unwanted body is read on for a moment after the answer left
+            if self._stalls.takes_nothing(self._transport, now, limits.write_timeout):
+                if current is not None:
+                    current.flag("SI")
+                self._transport.abort()
             return
-        self._unsent = None
+        self._stalls.nothing_unsent()
         if self._closing:
             if self._linger and current is None and now - self.idle_since >= LINGER_SECONDS:
                 self._transport.abort()
         elif current is not None:
-            if not current.complete and limits.body_rate:
-                self._sweep_body(current, now, limits.body_rate)
+            if not current.complete and self._stalls.sends_too_slowly(
+                current, now, limits.body_rate, held=self._held
+            ):
+                self._deafen()
+                self._listener.conductor.unreadable(current, refusals.SLOW_BODY, now)
         elif self.busy_since:
             if now - self.busy_since >= limits.head_timeout:
                 self._now = now
                 self._refuse(refusals.SLOW_HEAD)
         elif now - self.idle_since >= limits.keep_alive:
             self._transport.close()
-
-    def _sweep_unsent(self, now: float, seconds: float) -> None:
-        """Cut off a client that takes nothing of what it is sent."""
-        self.idle_since = now  # an unwanted body is read on for a moment after the answer left
-        if self._unsent is None:
-            self._unsent = Unsent(now)
-        if seconds and self._unsent.stuck(self._transport, now, seconds):
-            if self._current is not None:
-                self._current.flag("SI")
-            self._transport.abort()
-
-    def _sweep_body(self, current: Exchange, now: float, rate: float) -> None:
-        """Refuse a body that comes too slowly, unless it is we who do not read it."""
-        pace = self._pace
-        if pace is None:
-            return
-        if self._held:
-            pace.rest(current, now)
-        elif pace.too_slow(current, now, rate):
-            self._deafen()
-            self._listener.conductor.unreadable(current, refusals.SLOW_BODY, now)
 
     def turn_away(self) -> None:
         """Close after what has been written; nothing that still comes is read."""

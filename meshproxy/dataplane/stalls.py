@@ -17,6 +17,39 @@ BODY_WINDOW = 10.0
 """Seconds over which the rate of a request body is taken."""
 
 
+class Stalls:
+    """What the sweep remembers of one client."""
+
+    __slots__ = ("_pace", "_unsent")
+
+    def __init__(self) -> None:
+        self._pace: Pace | None = None
+        self._unsent: Unsent | None = None
+
+    def begin_body(self, exchange: Exchange, now: float) -> None:
+        """From now on a body is on its way."""
+        self._pace = Pace(exchange, now)
+
+    def nothing_unsent(self) -> None:
+        """All that was written has left."""
+        self._unsent = None
+
+    def takes_nothing(self, transport: asyncio.Transport, now: float, seconds: float) -> bool:
+        """Whether nothing of what was written has left for so long; never, for 0.0."""
+        if self._unsent is None:
+            self._unsent = Unsent(now)
+        return seconds > 0.0 and self._unsent.stuck(transport, now, seconds)
+
+    def sends_too_slowly(self, exchange: Exchange, now: float, rate: float, *, held: bool) -> bool:
+        """Whether its body comes below `rate`, unless it is we who do not read it (`held`)."""
+        if self._pace is None or not rate:
+            return False
+        if held:
+            self._pace.rest(exchange, now)
+            return False
+        return self._pace.too_slow(exchange, now, rate)
+
+
 class Unsent:
     """Since when nothing has left of what a client was written."""
 
