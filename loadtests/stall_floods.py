@@ -123,7 +123,7 @@ def slowhttptest(seconds: float) -> Iterator[Figure]:
             site.bystander.watch(1.0)
             normal = site.bystander.watch(4.0)
             before = site.status("VmRSS")
-            argv = [program("slowhttptest"), *options, "-c", str(TOOL_COUNT), "-r", "500"]
+            argv = [program("slowhttptest"), *options, "-c", str(TOOL_COUNT), "-r", "100"]
             argv += ["-l", str(int(seconds)), "-p", "2", "-v", "1"]
             argv += ["-u", f"http://127.0.0.1:{site.ports.inbound}/big"]
             scene = Scene(normal, Seen(), {}, before)
