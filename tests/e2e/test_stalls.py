@@ -148,6 +148,7 @@ class Uploads:
                 self.slow_closed = [client.closed_by_peer() for client in slow]
                 self.beside = fetch(sidecar.inbound).status
                 time.sleep(1.0)  # the others' windows began when these did, and are over by now
+            eventually(lambda: connected(sidecar) <= 3, what="the end of those that were told")
             self.connected = connected(sidecar)
             blocked[0].half_close()  # wakes the sender
             sender.join()
