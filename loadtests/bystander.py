@@ -29,10 +29,6 @@ class Seen:
             return float("inf")
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000.0
 
-    def add(self, other: Seen) -> None:
-        self.took += other.took
-        self.failed += other.failed
-
 
 class Bystander:
     """Asks a loopback port and keeps one connection between its requests."""

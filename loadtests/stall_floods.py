@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from loadtests.bystander import Seen
 from loadtests.processes import answers
 from loadtests.stall_report import Figure
-from loadtests.stall_site import Scene, Site
+from loadtests.stall_site import QUIET, Scene, Site
 from loadtests.stall_trials import MIB, others
 from loadtests.tools import program
 
@@ -121,7 +121,7 @@ def slowhttptest(seconds: float) -> Iterator[Figure]:
         trial = f"slowhttptest, {mode}"
         with Site.running() as site, tempfile.TemporaryDirectory() as folder:
             site.bystander.watch(1.0)
-            normal = site.bystander.watch(4.0)
+            normal = site.bystander.watch(QUIET)
             before = site.status("VmRSS")
             argv = [program("slowhttptest"), *options, "-c", str(TOOL_COUNT), "-r", "100"]
             argv += ["-l", str(int(seconds)), "-p", "2", "-v", "1"]
@@ -132,7 +132,6 @@ def slowhttptest(seconds: float) -> Iterator[Figure]:
             scene.during = site.bystander.watch(seconds - 2.0)
             scene.rss = site.status("VmRSS")
             runner.join()
-            normal.add(site.bystander.watch(4.0))
             site.bystander.leave()
         yield from others(trial, scene, judged=mode != "ranges")  # answered, and soon over
         yield Figure(

@@ -73,7 +73,7 @@ Written by `make stalls`; do not edit.
 
 Every trial has a sidecar of its own, with the limits' defaults unless a note says otherwise. A
 bystander asks for two bytes, 200 times a second, half of the times on a new connection; its p99
-under attack is divided by its p99 in the four seconds before and the four after. Times begin when
+under attack is divided by its p99 in the six seconds before. Times begin when
 a request was due: one that waits makes those behind it late. All processes share the machine's
 cores; slowhttptest alone takes more than half of one, which a bystander of a sidecar that is not
 attacked feels as well (1.5 times its p99 on two cores). `RSS each` is what the sidecar's resident

@@ -24,8 +24,8 @@ from loadtests.processes import Child, Group, answers, free_port
 from loadtests.tools import program
 
 ROOT = Path(__file__).resolve().parent.parent
-WARM, QUIET = 4.0, 4.0
-"""Seconds that the bystander is watched before an attack and after it."""
+QUIET = 6.0
+"""Seconds that the bystander is watched before an attack; what comes after one may still be its."""
 
 FILES = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 """Open files for each process: as many as this machine grants, up to what is ever needed."""
@@ -101,7 +101,7 @@ class Site:
     def attacked(self, name: str, count: int, seconds: float, settle: float = 0.0) -> Scene:
         """The bystander's normal figures, and what all looked like under an attack."""
         self.bystander.watch(1.0)  # the first requests of a process are not its normal ones
-        normal = self.bystander.watch(WARM)
+        normal = self.bystander.watch(QUIET)
         scene = Scene(normal, Seen(), {}, rss_before=self.status("VmRSS"))
         self.forget_peak()
         argv = [sys.executable, "-m", "loadtests.attacks", name, str(self.ports.inbound)]
@@ -115,7 +115,6 @@ class Site:
         scene.stats = self.stats()
         attack.process.wait(seconds + 60)
         scene.outcome = json.loads(attack.tail(1))
-        scene.normal.add(self.bystander.watch(QUIET))
         self.bystander.leave()
         return scene
 
