@@ -16,6 +16,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         watch  reload  changes  view  ports  door  serving  probes  admin
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
+        choice  endings  races  keeping  throttle
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds

@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meshproxy.core.route import Endpoint, Plan, Route
+    from meshproxy.core.route import Endpoint, Keeper, Plan, Route
     from meshproxy.core.verdict import Failure, Refusal
 
 CHUNKED = -1
 """`length` of a body whose size is told chunk by chunk."""
+
+
+NORMAL = 1
+"""The priority of whom nobody gave another; 0 is more important."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,38 @@ class Peer:
         object.__setattr__(self, "key", self.address.encode())
 
 
+class Extras:
+    """What few exchanges have; made when somebody asks for it, so that the rest pay nothing.
+
+    `latest` is when a caller stops waiting and `hedge_due` when a second attempt goes out
+    (absolute, 0.0: never). `throttle` is bytes per second of the answer (0.0: no bound).
+    `leader` is the exchange beside which this one is an attempt, `rival` such an attempt.
+    """
+
+    __slots__ = (
+        "hedge_due", "keeper", "latest", "leader", "priority", "rescued", "rival", "throttle",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.keeper: Keeper | None = None
+        self.latest = 0.0
+        self.priority = NORMAL
+        self.throttle = 0.0
+        self.rescued = False
+        self.hedge_due = 0.0
+        self.leader: Exchange | None = None
+        self.rival: Exchange | None = None
+
+
 class Exchange:
     """Request head, route, attempts, outcome. All times are seconds of the monotonic clock."""
 
     __slots__ = (
         "added", "answer_lines", "answered", "attempts", "base", "began", "body", "bytes_in",
         "bytes_out", "client", "complete", "concluded", "deadline", "deferred", "due", "endpoint",
-        "failure", "first_byte", "flags", "fresh", "held", "host", "idle_due", "keep_alive",
-        "length", "lines", "method", "minor", "path", "peer", "plan", "progress", "refusal",
-        "replayable", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
+        "extras", "failure", "first_byte", "flags", "fresh", "held", "host", "idle_due",
+        "keep_alive", "length", "lines", "method", "minor", "path", "peer", "plan", "progress",
+        "refusal", "replayable", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
         "status", "taken", "target", "trace", "tried", "try_due", "tunnel", "upstream", "waiting",
         "wake",
     )  # fmt: skip
@@ -102,6 +129,7 @@ class Exchange:
         self.bytes_out = 0
         self.flags = ""
         self.concluded = False
+        self.extras: Extras | None = None
         # Identity, filled by the tracing policy.
         self.request_id = b""
         self.trace: Any = None
@@ -112,6 +140,24 @@ class Exchange:
         Several lines of one name are joined by ", " (RFC 9110 section 5.3).
         """
         return self.taken.get(name)
+
+    def more(self) -> Extras:
+        """What it has besides; made now if it is not there yet."""
+        if self.extras is None:
+            self.extras = Extras()
+        return self.extras
+
+    @property
+    def priority(self) -> int:
+        """How important it is: 0 most, NORMAL if nobody said."""
+        return NORMAL if self.extras is None else self.extras.priority
+
+    def limit_deadline(self, when: float) -> None:
+        """The call ends then at the latest, however long its route would wait."""
+        extras = self.more()
+        extras.latest = min(when, extras.latest or when)
+        if not self.deadline or when < self.deadline:
+            self.deadline = when
 
     def defer(self, release: Callable[[float], None]) -> None:
         """Run `release(now)` when the exchange ends, however it ends."""

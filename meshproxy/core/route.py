@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
-    from meshproxy.core.verdict import Hold, Refusal
+    from meshproxy.core.verdict import Hold, Refusal, Reset, Served
 
-Admit = Callable[["Exchange", float], "Refusal | Hold | None"]
+Admit = Callable[["Exchange", float], "Refusal | Hold | Served | Reset | None"]
 Eligible = Callable[["Endpoint", float], bool]
 Barred = Callable[["Exchange", float], "Refusal | None"]
 Depart = Callable[["Exchange", float], None]
 Settle = Callable[["Exchange", float], None]
 Retry = Callable[["Exchange", float], "float | None"]
 Respond = Callable[["Exchange", float], None]
+Rescue = Callable[["Exchange", "Refusal | None", float], "Served | Route | None"]
+Keep = Callable[["Exchange", "Head", float], "Keeper | None"]
+Hedge = Callable[["Exchange", float], float]
+Rival = Callable[["Exchange", float], bool]
 Allowed = Callable[["Endpoint"], bool]
 Pick = Callable[["Exchange", Allowed, float], "Endpoint | None"]
 
@@ -46,8 +50,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "connections", "cost", "cost_at", "dials", "guard", "host", "idle", "idle_for", "load",
-        "name", "port", "retired", "waiters", "weight", "why_not",
+        "connections", "cost", "cost_at", "dials", "guard", "healthy", "host", "idle", "idle_for",
+        "load", "name", "port", "ramp_since", "retired", "tier", "waiters", "weight", "why_not",
     )  # fmt: skip
 
     def __init__(self, name: str, host: str, port: int, weight: int = 1) -> None:
@@ -64,8 +68,30 @@ class Endpoint:
         self.waiters: deque[Any] = deque()
         self.idle_for = IDLE_UPSTREAM
         self.retired = False
+        self.healthy = True  # as the active checks say
+        self.ramp_since = 0.0  # when it came back, for who lets it in slowly
+        self.tier = 0  # 0 is asked first
         self.guard: Guard | None = None
         self.why_not = ""
+
+
+class Head(Protocol):
+    """An answer's head: `lines` are blocks of field lines, as they will go to the client."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def lines(self) -> list[bytes]: ...
+    @property
+    def length(self) -> int: ...
+
+
+class Keeper(Protocol):
+    """Who gets a copy of an answer's body: all of it, then `done`; or `dropped`."""
+
+    def piece(self, data: bytes) -> None: ...
+    def done(self, now: float) -> None: ...
+    def dropped(self, now: float) -> None: ...
 
 
 class Classifier(Protocol):
@@ -105,7 +131,13 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phases:
-    """What the policies of one route do, gathered; an absent phase is an empty tuple."""
+    """What the policies of one route do, gathered; an absent phase is an empty tuple.
+
+    `rescue` may give an answer, or another route, where the upstream failed for good: `refusal`
+    is what the proxy would say itself, None where it would pass on the upstream's own answer.
+    `keep` may take a copy of an answer. `hedge` says after how many seconds a second attempt
+    may go out beside the first (0.0: none), and `rival` whether it does when they are over.
+    """
 
     admit: tuple[Admit, ...] = ()
     eligible: tuple[Eligible, ...] = ()
@@ -114,6 +146,10 @@ class Phases:
     settle: tuple[Settle, ...] = ()
     retry: tuple[Retry, ...] = ()
     respond: tuple[Respond, ...] = ()
+    rescue: tuple[Rescue, ...] = ()
+    keep: tuple[Keep, ...] = ()
+    hedge: tuple[Hedge, ...] = ()
+    rival: tuple[Rival, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

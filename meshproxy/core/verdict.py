@@ -43,6 +43,29 @@ class Hold:
     expired: Refusal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A whole answer that comes from here instead of an upstream: from a cache, or from the file.
+
+    `fields` are ready-made field lines, each ending in CRLF, without framing and connection.
+    `flag` is a reason code for the log. With `refresh` the same request is then made again for
+    the cache alone, with these field lines in place of the client's own conditions.
+    """
+
+    status: int
+    fields: bytes
+    body: bytes
+    flag: str = ""
+    refresh: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """End the client's connection as if it had been lost (fault injection)."""
+
+    reason: str = "FI"
+
+
 class Failure(Enum):
     """Why an attempt brought no usable answer: (condition, status, reason, detail).
 
@@ -61,6 +84,7 @@ class Failure(Enum):
     IDLE = ("timeout", 504, "SI", "nothing moved for longer than the idle timeout")
     GARBAGE = ("bad-response", 502, "UPE", "the upstream's answer was not valid HTTP")
     FORBIDDEN = ("forbidden", 403, "FB", "this destination must not be called from here")
+    OUTRUN = ("outrun", 499, "", "another attempt answered first")
     CLIENT_GONE = ("client-gone", 499, "DC", "the client left before the answer was complete")
     CLIENT_STALLED = ("client-stalled", 408, "SI", "the client stopped sending its request")
 
@@ -73,4 +97,6 @@ class Failure(Enum):
     @property
     def upstream_fault(self) -> bool:
         """Whether the upstream is to blame; only such a failure teaches a breaker anything."""
-        return self.condition not in ("client-gone", "client-stalled", "forbidden", "stale")
+        return self.condition not in (
+            "client-gone", "client-stalled", "forbidden", "outrun", "stale",
+        )  # fmt: skip

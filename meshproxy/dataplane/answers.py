@@ -16,7 +16,7 @@ from http import HTTPStatus
 import orjson
 
 from meshproxy.core.exchange import CHUNKED, Exchange
-from meshproxy.core.verdict import Refusal
+from meshproxy.core.verdict import Refusal, Served
 from meshproxy.dataplane.fields import splitter
 
 MAX_FIELDS = 256
@@ -285,12 +285,36 @@ def refusal_bytes(exchange: Exchange, refusal: Refusal) -> bytes:
         lines.append(CLOSE)
     elif exchange.minor == 0:
         lines.append(STAY)
-    lines.append(
-        b"date: %b\r\ncontent-length: %d\r\n\r\n" % (formatdate(usegmt=True).encode(), len(body))
-    )
+    lines.append(b"%bcontent-length: %d\r\n\r\n" % (_date(), len(body)))
     if exchange.method != b"HEAD":
         lines.append(body)
     return b"".join(lines)
+
+
+def served_bytes(exchange: Exchange, served: Served) -> bytes:
+    """A whole answer that was kept or written down before."""
+    length = b"" if served.status == 304 else b"content-length: %d\r\n" % len(served.body)
+    connection = (
+        b"" if exchange.keep_alive and exchange.minor else (STAY if exchange.keep_alive else CLOSE)
+    )
+    phrase = _PHRASES.get(served.status, b"")
+    bodiless = exchange.method == b"HEAD" or served.status in (204, 304)
+    return b"".join(
+        (
+            b"HTTP/1.1 %d %b\r\n" % (served.status, phrase),
+            served.fields,
+            *exchange.answer_lines,
+            b"" if b"date:" in served.fields.lower() else _date(),
+            b"" if served.status == 204 else length,
+            connection,
+            b"\r\n",
+            b"" if bodiless else served.body,
+        )
+    )
+
+
+def _date() -> bytes:
+    return b"date: %b\r\n" % formatdate(usegmt=True).encode()
 
 
 def _problem(exchange: Exchange, refusal: Refusal, phrase: bytes, retry_after: int) -> bytes:

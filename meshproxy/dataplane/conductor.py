@@ -9,39 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meshproxy.core.exchange import Exchange
-from meshproxy.core.route import Allowed, Eligible, Route
-from meshproxy.core.verdict import Failure, Hold, Refusal
-from meshproxy.dataplane import answers
+from meshproxy.core.exchange import Exchange, Extras
+from meshproxy.core.route import Endpoint, Route
+from meshproxy.core.verdict import Failure, Hold, Refusal, Served
+from meshproxy.dataplane import answers, choice, endings, keeping
 from meshproxy.dataplane.answers import Answer
-from meshproxy.dataplane.deadlines import Deadlines
+from meshproxy.dataplane.deadlines import FOREVER, GLANCE, Deadlines
+from meshproxy.dataplane.races import Races
 from meshproxy.dataplane.sides import Pool, Timer, Upstream
+from meshproxy.dataplane.throttle import Throttled
 
 # RFC 9110 section 9.2.2: a proxy must not repeat any other method by itself.
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-
-FOREVER = 86400.0
-"""Seconds until a timer looks again where no timeout is set."""
-
-GLANCE = 1 / 32
-"""Of the idle timeout, how often it is looked whether something has moved: as late it may be.
-
-Nothing notes the time at which a byte passes, so that none has to be read for that.
-"""
 
 
 class Conductor:
     """Leads each exchange from its head to its log line."""
 
-    __slots__ = ("_clock", "_deadlines", "_later", "pool")
+    __slots__ = ("_clock", "_later", "deadlines", "pool", "races")
 
     def __init__(self, clock: Callable[[], float], later: Callable[..., Timer], pool: Pool) -> None:
         self._clock = clock
         self._later = later
-        self._deadlines = Deadlines(clock, later, self._due)
+        self.deadlines = Deadlines(clock, later, self._due)
         self.pool = pool
+        self.races = Races(self)
 
     # ---- down: from the client to an upstream
+
+    def launch(self, exchange: Exchange, now: float) -> None:
+        """Begin an exchange that nobody admits and nobody waits for."""
+        self._begin_call(exchange, now)
+        self.deadlines.arm(exchange, now)
+        self._attempt(exchange, now)
 
     def begin(self, exchange: Exchange, now: float) -> None:
         """A request head has arrived; its body may still be on the way."""
@@ -65,7 +65,7 @@ class Conductor:
         if route.per_try_timeout and now + route.per_try_timeout < due:
             due = now + route.per_try_timeout
         exchange.due = due
-        self._deadlines.watch(exchange)
+        self.deadlines.watch(exchange)
         self._admit(exchange, 0, now)
 
     def _admit(self, exchange: Exchange, index: int, now: float) -> None:
@@ -74,10 +74,15 @@ class Conductor:
             index += 1
             verdict = admit(exchange, now)
             if verdict is not None:
-                if isinstance(verdict, Hold):
-                    self._park(exchange, verdict, index)
-                else:
+                if isinstance(verdict, Refusal):
                     self._refuse(exchange, verdict, now)
+                elif isinstance(verdict, Hold):
+                    self._park(exchange, verdict, index)
+                elif isinstance(verdict, Served):
+                    self._serve(exchange, verdict, now)
+                else:
+                    endings.reset(exchange, verdict)
+                    self.conclude(exchange, now)
                 return
         self._attempt(exchange, now)
 
@@ -108,15 +113,23 @@ class Conductor:
         phases = route.phases
         endpoint = route.lone
         if endpoint is None:
-            endpoint = route.pick(exchange, _allowed(phases.eligible, now), now)
+            endpoint = choice.pick(exchange, now)
         else:
             for ask in phases.eligible:
                 if not ask(endpoint, now):
                     endpoint = None
                     break
         if endpoint is None:
-            self._refuse(exchange, _barred(exchange, route, now), now)
+            self._despair(exchange, choice.barred(exchange, route, now), now)
             return
+        self.send_to(exchange, endpoint, now)
+        if phases.hedge and exchange.attempts == 1:
+            self.races.begin(exchange, now)
+
+    def send_to(self, exchange: Exchange, endpoint: Endpoint, now: float) -> None:
+        """Send this attempt to the endpoint that was picked for it."""
+        route = exchange.route
+        phases = route.phases
         exchange.attempts += 1
         exchange.endpoint = endpoint
         endpoint.load += 1
@@ -129,7 +142,7 @@ class Conductor:
             exchange.try_due = due = now + route.per_try_timeout
             if due < exchange.due:
                 exchange.due = due
-                self._deadlines.watch(exchange)
+                self.deadlines.watch(exchange)
         upstream = self.pool.take(exchange, endpoint, now)
         if upstream is not None:
             exchange.upstream = upstream
@@ -161,9 +174,14 @@ class Conductor:
                 exchange.client.hold()
         if exchange.complete:
             # The call's time runs from the moment the whole request is here.
-            if exchange.route.timeout:
-                exchange.deadline = now + exchange.route.timeout
-            self._arm(exchange, now)
+            self._begin_call(exchange, now)
+            self.deadlines.arm(exchange, now)
+
+    def _begin_call(self, exchange: Exchange, now: float) -> None:
+        """How long the route waits from now on, and no longer than the caller does."""
+        exchange.deadline = now + exchange.route.timeout if exchange.route.timeout else 0.0
+        if exchange.extras is not None and exchange.extras.latest:
+            exchange.limit_deadline(exchange.extras.latest)
 
     def _hold_body(self, exchange: Exchange, pieces: list[bytes]) -> None:
         exchange.held += sum(map(len, pieces))
@@ -188,14 +206,14 @@ class Conductor:
         series = route.cluster.series  # type: ignore[union-attr]  # who answered has a cluster
         if answer.status < 400:
             series.successes += 1
-        else:
-            failed = route.classifier.failed(exchange)
-            series.attempted(str(answer.status) if failed else "success")
-            delay = self._retry_delay(exchange, now)
-            if delay is not None:
-                exchange.upstream.discard(now)
-                self._again(exchange, delay, now)
-                return None
+        elif self._replaced(exchange, now):
+            return None
+        if exchange.extras is not None:
+            exchange = self._with_extras(exchange, exchange.extras)
+        for keep in phases.keep:
+            keeper = keep(exchange, answer, now)
+            if keeper is not None:
+                keeping.begin(exchange, keeper)
         exchange.answered = True
         exchange.first_byte = now
         exchange.try_due = 0.0
@@ -205,6 +223,33 @@ class Conductor:
         for respond in phases.respond:
             respond(exchange, now)
         return answers.answer_head(exchange, answer, now)
+
+    def _replaced(self, exchange: Exchange, now: float) -> bool:
+        """Whether another answer will stand in the place of this one."""
+        route = exchange.route
+        failed = route.classifier.failed(exchange)
+        route.cluster.series.attempted(str(exchange.status) if failed else "success")  # type: ignore[union-attr]  # who answered has a cluster
+        if failed and exchange.extras is not None and self.races.lost(exchange, now):
+            return True
+        delay = self._retry_delay(exchange, now)
+        if delay is not None:
+            exchange.upstream.discard(now)
+            self._again(exchange, delay, now)
+            return True
+        help_ = endings.rescue(exchange, None, now) if failed and route.phases.rescue else None
+        if help_ is not None:
+            exchange.upstream.discard(now)
+            exchange.upstream = None
+            self._accept(exchange, help_, now)
+        return help_ is not None
+
+    def _with_extras(self, exchange: Exchange, extras: Extras) -> Exchange:
+        """The exchange that this answer is for; its client is slowed down if that was asked."""
+        if extras.leader is not None or extras.rival is not None:
+            exchange = self.races.won(exchange, self._clock())
+        if exchange.more().throttle:
+            exchange.client = Throttled(exchange, exchange.more().throttle, self._later)
+        return exchange
 
     def switched(self, exchange: Exchange, answer: Answer, now: float) -> bytes:
         """Both sides want a tunnel: the head that tells the client so.
@@ -218,7 +263,7 @@ class Conductor:
         exchange.answered = True
         exchange.first_byte = now
         exchange.deadline = exchange.try_due = 0.0
-        self._arm(exchange, now)
+        self.deadlines.arm(exchange, now)
         for respond in exchange.route.phases.respond:
             respond(exchange, now)
         return answers.switch_head(exchange, answer)
@@ -245,8 +290,10 @@ class Conductor:
         if failure is Failure.STALE:
             exchange.fresh = True
             exchange.attempts -= 1
-            self._leave(exchange)
+            self.leave(exchange)
             self._attempt(exchange, now)
+            return
+        if exchange.extras is not None and self.races.lost(exchange, now):
             return
         delay = self._retry_delay(exchange, now)
         if delay is not None:
@@ -255,14 +302,14 @@ class Conductor:
         detail = f"{failure.detail}: {why}" if why else failure.detail
         if exchange.endpoint is not None:
             detail = f"{detail} ({exchange.endpoint.name})"
-        self._refuse(exchange, Refusal(failure.status, failure.reason, detail, route.rule), now)
+        self._despair(exchange, Refusal(failure.status, failure.reason, detail, route.rule), now)
 
     def _may_replay(self, exchange: Exchange) -> bool:
         """A connection that died before it was of use costs the caller nothing, if it may be so."""
         return exchange.replayable and not exchange.fresh and exchange.method in IDEMPOTENT
 
     def _retry_delay(self, exchange: Exchange, now: float) -> float | None:
-        if not exchange.replayable or not _someone_left(exchange.route, now):
+        if not exchange.replayable or not choice.someone_left(exchange.route, now):
             return None
         for retry in exchange.route.phases.retry:
             delay = retry(exchange, now)
@@ -277,7 +324,7 @@ class Conductor:
         if exchange.endpoint is not None:
             exchange.tried = (*exchange.tried, exchange.endpoint)
         exchange.upstream = None
-        self._leave(exchange)
+        self.leave(exchange)
         exchange.try_due = 0.0
         if delay <= 0.0:
             self._attempt(exchange, now)
@@ -296,7 +343,7 @@ class Conductor:
         if exchange.concluded:
             return
         exchange.flag("DC")
-        self._abandon(exchange, Failure.CLIENT_GONE, now)
+        self.abandon(exchange, Failure.CLIENT_GONE, now)
         if not exchange.answered:
             exchange.status = Failure.CLIENT_GONE.status
         self.conclude(exchange, now)
@@ -305,7 +352,7 @@ class Conductor:
         """The rest of a request cannot be read: its attempt must not look complete."""
         if exchange.concluded:
             return
-        self._abandon(exchange, Failure.CLIENT_GONE, now)
+        self.abandon(exchange, Failure.CLIENT_GONE, now)
         if exchange.answered:
             exchange.refusal = refusal
             exchange.flag(refusal.reason)
@@ -314,7 +361,7 @@ class Conductor:
         else:
             self._refuse(exchange, refusal, now)
 
-    def _abandon(self, exchange: Exchange, failure: Failure, now: float) -> None:
+    def abandon(self, exchange: Exchange, failure: Failure, now: float) -> None:
         """Give up the running attempt, if there is one, and tell the policies."""
         running = exchange.upstream is not None or exchange.waiting
         if exchange.waiting:
@@ -327,18 +374,32 @@ class Conductor:
             for settle in exchange.route.phases.settle:
                 settle(exchange, now)
 
-    def _refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
-        exchange.refusal = refusal
-        exchange.status = refusal.status
+    def _despair(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
+        """The upstream failed for good: an answer from elsewhere, or a refusal."""
+        help_ = endings.rescue(exchange, refusal, now) if exchange.route.phases.rescue else None
+        if help_ is None:
+            self._refuse(exchange, refusal, now)
+            return
         exchange.flag(refusal.reason)
-        if refusal.close or not exchange.complete:
-            exchange.keep_alive = False
-        for respond in exchange.route.phases.respond:
-            respond(exchange, now)
-        exchange.first_byte = now
-        data = answers.refusal_bytes(exchange, refusal)
-        exchange.bytes_out += len(data)
-        exchange.client.reply(data)
+        self._accept(exchange, help_, now)
+
+    def _accept(self, exchange: Exchange, found: Served | Route, now: float) -> None:
+        if isinstance(found, Served):
+            self._serve(exchange, found, now)
+            return
+        self.leave(exchange)
+        endings.reroute(exchange, found)
+        _forget_attempt(exchange)
+        self.launch(exchange, now)
+
+    def _refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
+        endings.refuse(exchange, refusal, now)
+        self.conclude(exchange, now)
+
+    def _serve(self, exchange: Exchange, served: Served, now: float) -> None:
+        endings.serve(exchange, served, now)
+        if served.refresh is not None:
+            self.races.refresh(exchange, served.refresh, now)
         self.conclude(exchange, now)
 
     def conclude(self, exchange: Exchange, now: float) -> None:
@@ -346,18 +407,21 @@ class Conductor:
         if exchange.concluded:
             return
         exchange.concluded = True
-        self._deadlines.forget(exchange)
+        self.deadlines.forget(exchange)
         if exchange.endpoint is not None:
             exchange.endpoint.load -= 1
         for release in exchange.deferred:
             release(now)
+        if exchange.extras is not None and exchange.extras.leader is not None:
+            return  # an attempt beside another exchange, which is the one that counts
         series = exchange.route.series
         series.in_flight -= 1
         series.ended(exchange, now)
         exchange.plan.record(exchange, now)
         exchange.client.ended(exchange, now)
 
-    def _leave(self, exchange: Exchange) -> None:
+    def leave(self, exchange: Exchange) -> None:
+        """The attempt at its endpoint is over."""
         endpoint = exchange.endpoint
         if endpoint is not None:
             endpoint.load -= 1
@@ -365,39 +429,26 @@ class Conductor:
 
     # ---- time
 
-    def _arm(self, exchange: Exchange, now: float) -> None:
-        """Set when to look again: at the end of the call, of the try, or of a silence."""
-        idle = exchange.route.idle_timeout or FOREVER
-        exchange.idle_due = now + idle
-        exchange.progress = exchange.bytes_in + exchange.bytes_out
-        self._look_at(exchange, now + idle * GLANCE)
-
-    def _look_at(self, exchange: Exchange, due: float) -> None:
-        if exchange.deadline and exchange.deadline < due:
-            due = exchange.deadline
-        if exchange.try_due and exchange.try_due < due:
-            due = exchange.try_due
-        exchange.due = due
-        self._deadlines.watch(exchange)
-
     def _due(self, exchange: Exchange, now: float) -> None:
+        if exchange.extras is not None and 0.0 < exchange.extras.hedge_due <= now:
+            self.races.due(exchange, now)
         if exchange.deadline and now >= exchange.deadline:
             if exchange.answered and exchange.upstream.is_stream() and exchange.client.listens():
                 # Events come as long as they come: only silence ends them.
                 exchange.deadline = 0.0
-                self._arm(exchange, now)
+                self.deadlines.arm(exchange, now)
                 return
             self._out_of_time(exchange, Failure.TIMEOUT, now)
         elif exchange.try_due and now >= exchange.try_due:
             exchange.try_due = 0.0
-            self._arm(exchange, now)
+            self.deadlines.arm(exchange, now)
             if exchange.upstream is not None or exchange.waiting:
                 self._give_up(exchange, Failure.TRY_TIMEOUT, now)
         elif exchange.progress != exchange.bytes_in + exchange.bytes_out:
-            self._arm(exchange, now)
+            self.deadlines.arm(exchange, now)
         elif now < exchange.idle_due:
             idle = exchange.route.idle_timeout or FOREVER
-            self._look_at(exchange, min(exchange.idle_due, now + idle * GLANCE))
+            self.deadlines.look_at(exchange, min(exchange.idle_due, now + idle * GLANCE))
         else:
             stalled = not (exchange.complete or exchange.answered or exchange.client.is_held())
             self._out_of_time(exchange, Failure.CLIENT_STALLED if stalled else Failure.IDLE, now)
@@ -411,14 +462,14 @@ class Conductor:
 
     def _out_of_time(self, exchange: Exchange, failure: Failure, now: float) -> None:
         """Final: the whole call's time is never stretched by another attempt."""
-        self._abandon(exchange, failure, now)
+        self.abandon(exchange, failure, now)
         if exchange.answered:
             exchange.flag(failure.reason)
             exchange.client.cut(exchange)
             self.conclude(exchange, now)
             return
         detail, rule = failure.detail, exchange.route.rule
-        self._refuse(exchange, Refusal(failure.status, failure.reason, detail, rule), now)
+        self._despair(exchange, Refusal(failure.status, failure.reason, detail, rule), now)
 
 
 def _forget_attempt(exchange: Exchange) -> None:
@@ -428,27 +479,3 @@ def _forget_attempt(exchange: Exchange) -> None:
     exchange.retry_after = -1.0
     exchange.sent_upstream = False
     exchange.added.clear()
-
-
-def _allowed(eligible: tuple[Eligible, ...], now: float) -> Allowed:
-    """Whether every policy that has a say lets an endpoint be tried now."""
-    if len(eligible) == 1:
-        ask = eligible[0]
-        return lambda endpoint: ask(endpoint, now)
-    return lambda endpoint: all(ask(endpoint, now) for ask in eligible)
-
-
-def _someone_left(route: Route, now: float) -> bool:
-    """Whether another attempt would find an endpoint; if not, what is in hand is the answer."""
-    eligible = route.phases.eligible
-    endpoints = route.cluster.endpoints if route.cluster is not None else ()
-    return any(all(ask(endpoint, now) for ask in eligible) for endpoint in endpoints)
-
-
-def _barred(exchange: Exchange, route: Route, now: float) -> Refusal:
-    """Why no endpoint could be picked: a policy's word for it, or that there is none."""
-    for barred in route.phases.barred:
-        refusal = barred(exchange, now)
-        if refusal is not None:
-            return refusal
-    return Refusal(503, "UH", "no endpoint of this service can be used", route.rule)

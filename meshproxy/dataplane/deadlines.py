@@ -15,6 +15,15 @@ from meshproxy.core.exchange import Exchange
 LOOK = 0.01
 """Seconds between two looks: how late a timeout can be."""
 
+FOREVER = 86400.0
+"""Seconds until an exchange is looked at again where no timeout is set."""
+
+GLANCE = 1 / 32
+"""Of the idle timeout, how often it is looked whether something has moved: as late it may be.
+
+Nothing notes the time at which a byte passes, so that none has to be read for that.
+"""
+
 
 class Deadlines:
     """Calls `expired(exchange, now)` for each exchange whose `due` has come."""
@@ -43,6 +52,24 @@ class Deadlines:
                 self._turning = True
                 self._later(LOOK, self._look)
         running.add(exchange)
+
+    def arm(self, exchange: Exchange, now: float) -> None:
+        """Something moved: look again at the end of the call, of the try, or of a silence."""
+        idle = exchange.route.idle_timeout or FOREVER
+        exchange.idle_due = now + idle
+        exchange.progress = exchange.bytes_in + exchange.bytes_out
+        self.look_at(exchange, now + idle * GLANCE)
+
+    def look_at(self, exchange: Exchange, due: float) -> None:
+        """Look at it then, or when one of its own times comes first."""
+        if exchange.deadline and exchange.deadline < due:
+            due = exchange.deadline
+        if exchange.try_due and exchange.try_due < due:
+            due = exchange.try_due
+        if exchange.extras is not None and 0.0 < exchange.extras.hedge_due < due:
+            due = exchange.extras.hedge_due
+        exchange.due = due
+        self.watch(exchange)
 
     def forget(self, exchange: Exchange) -> None:
         """It has ended."""

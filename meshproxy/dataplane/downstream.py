@@ -315,6 +315,10 @@ class Downstream(asyncio.Protocol):
         if exchange.minor == 0:
             flow.reset(self._transport)
 
+    def reset(self) -> None:
+        """End the connection as if it had been lost."""
+        flow.reset(self._transport)
+
     def ended(self, exchange: Exchange, now: float) -> None:
         """An exchange is over: close, or go on with the next one."""
         self._current = None

@@ -204,8 +204,9 @@ def request_head(exchange: Exchange) -> bytes:
         if not exchange.host and exchange.endpoint is not None:
             # An HTTP/1.0 client need not say a host; we speak HTTP/1.1 from here, and must.
             lines.insert(0, b"host: " + exchange.endpoint.name.encode())
-        lines.append(b"")
-        base = exchange.base = (
-            exchange.method + b" " + target + b" HTTP/1.1\r\n" + b"\r\n".join(lines)
+        base = exchange.base = b"%b %b HTTP/1.1\r\n%b\r\n" % (
+            exchange.method,
+            target,
+            b"\r\n".join(lines),
         )
     return base + b"".join(exchange.added) + b"\r\n"

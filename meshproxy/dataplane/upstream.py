@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from meshproxy.core.exchange import CHUNKED, Exchange
 from meshproxy.core.verdict import Failure
-from meshproxy.dataplane import answers, flow, heads, requests
+from meshproxy.dataplane import answers, flow, heads, keeping, requests
 from meshproxy.dataplane.answers import UNTIL_CLOSE, Answer
 from meshproxy.dataplane.chunks import Dechunker
 from meshproxy.dataplane.tunnel import Tunnel
@@ -125,6 +125,8 @@ class Upstream(asyncio.Protocol):
             if self._chunked:
                 exchange.client.relay([answers.LAST_CHUNK], 0)
             exchange.upstream = None
+            if exchange.extras is not None:
+                keeping.copy(exchange, [], done=True, now=now)
             self._conductor.conclude(exchange, now)
         else:
             self._conductor.failed(exchange, Failure.TRUNCATED, now)
@@ -224,18 +226,21 @@ class Upstream(asyncio.Protocol):
             return
         now = self._clock()
         verdict = self._conductor.answered(exchange, answer, now)
-        if verdict is not None:
+        if verdict is not None and self._exchange is not None:
             out, self._chunked = verdict
-            self._send_on(exchange, [out], pieces, now)
+            self._send_on(self._exchange, [out], pieces, now)
 
     def _whole(self, exchange: Exchange, answer: Answer, body: bytes) -> None:
         """Head and counted body came in one read, as most answers do."""
         self._done = True
         now = self._clock()
         verdict = self._conductor.answered(exchange, answer, now)
-        if verdict is None:
+        if verdict is None or self._exchange is None:
             return
+        exchange = self._exchange  # another one, if this answer came first of two
         exchange.bytes_out += len(body)
+        if exchange.extras is not None:
+            keeping.copy(exchange, [body], done=True, now=now)
         exchange.client.reply(verdict[0] + body)
         self._part(exchange, now)
         self._conductor.conclude(exchange, now)
@@ -276,6 +281,8 @@ class Upstream(asyncio.Protocol):
             out += answers.chunk(pieces) if self._chunked else pieces
         else:
             size = 0
+        if exchange.extras is not None:
+            keeping.copy(exchange, pieces, done=self._done, now=now)
         if self._done and self._chunked:
             out.append(answers.LAST_CHUNK)
         if out:
@@ -355,6 +362,10 @@ class Upstream(asyncio.Protocol):
         """The exchange is over for us; whatever still comes is of no use."""
         self._exchange = None
         self._transport.abort()
+
+    def rebind(self, exchange: Exchange) -> None:
+        """What it carries is another exchange's from now on."""
+        self._exchange = exchange
 
     def discard(self, now: float) -> None:
         """Another attempt replaces this answer; keep the connection only if it is all here."""
