@@ -27,11 +27,12 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         compile  chains  routes  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  rate_limit  limits  gates  keys
-        concurrency  load_balancer  circuit_breaker  retries
+        concurrency  circuit_breaker  retries
+        load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  classify  fields
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
-        trace  match  path  destination  units
+        ring  cookies  trace  match  path  destination  units
 
 The walk of a request, across the rooms.
 

@@ -122,11 +122,15 @@ class ClusterSeries(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cluster:
-    """The endpoints of one service, or the app itself."""
+    """The endpoints of one service, or the app itself.
+
+    `tiers` are the same endpoints, those to be asked first in front; empty if all are equal.
+    """
 
     name: str
     endpoints: Collection[Endpoint]
     series: ClusterSeries
+    tiers: tuple[tuple[Endpoint, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

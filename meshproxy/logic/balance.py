@@ -22,6 +22,9 @@ START = 0.03
 PENALTY = 5.0
 """Seconds that a failure counts as, or else fast errors attract traffic (Linkerd's biaser)."""
 
+GENTLE = 0.10
+"""Share of its weight that a recovered endpoint begins with (Envoy's slow start)."""
+
 BELIEVED = 5.0
 """Seconds after which a latency that no answer confirmed is doubted; a longer one later."""
 
@@ -84,6 +87,11 @@ def observe(candidate: Candidate, seconds: float, now: float) -> None:
 def penalty(retry_after: float) -> float:
     """Seconds that a failing answer counts as: PENALTY, or longer where it asked for that."""
     return retry_after if PENALTY < retry_after <= 300.0 else PENALTY
+
+
+def ramp(since: float, window: float, now: float) -> float:
+    """The share of its weight that an endpoint gets that is back since then: GENTLE to 1.0."""
+    return min(1.0, max(GENTLE, (now - since) / window))
 
 
 class Draws:

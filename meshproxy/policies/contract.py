@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from meshproxy.core.ledger import Draft
-from meshproxy.core.route import Classifier, Cluster, Phases
+from meshproxy.core.route import Classifier, Cluster, Phases, Pick
 
 T = TypeVar("T")
 
@@ -88,6 +88,16 @@ def gather(policies: Iterable[object]) -> Phases:
             for phase in fields(Phases)
         }
     )
+
+
+def picking(policies: Iterable[Any]) -> Pick:
+    """The balancer's `pick`, inside those of whoever may know better: `around(pick)`."""
+    built = tuple(policies)
+    pick: Pick = next(policy.pick for policy in built if hasattr(policy, "pick"))
+    for policy in built:
+        if hasattr(policy, "around"):
+            pick = policy.around(pick)
+    return pick
 
 
 def fields_read(policies: Iterable[object]) -> tuple[Collection[bytes], Collection[bytes]]:

@@ -1,72 +1,159 @@
-"""Load balancing: which allowed endpoint gets this attempt, best one not tried before.
+"""Load balancing as the file has it, and what is built of it.
 
-One class per word of the file. The arithmetic is `logic.balance`; here stand the order of
-preference (untried first) and what happens when the drawn ones are not allowed.
+A word, or a mapping where there is more to say. The strategies are `balancers` and
+`ring_hash`; around them stand `tiers` and `slow_start`, only where they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, GetJsonSchemaHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from meshproxy.logic import balance
-from meshproxy.logic.balance import Draws, Turns
-from meshproxy.policies.contract import Random, Scope, Spec
+from meshproxy.core.fields import Timeout
+from meshproxy.logic import balance, units
+from meshproxy.policies import ring_hash
+from meshproxy.policies.balancers import (
+    Balancer,
+    ByChance,
+    Lone,
+    PeakEwma,
+    RoundRobin,
+    TwoChoices,
+)
+from meshproxy.policies.contract import Scope, Spec
+from meshproxy.policies.ring_hash import RingHash
+from meshproxy.policies.slow_start import SlowStart
+from meshproxy.policies.tiers import Tiers
 
 if TYPE_CHECKING:
-    from meshproxy.core.exchange import Exchange
-    from meshproxy.core.route import Allowed, Classifier, Endpoint
+    from meshproxy.core.route import Endpoint
 
-Strategy = Literal["peak_ewma", "least_request", "round_robin", "random"]
-STRATEGIES: tuple[str, ...] = get_args(Strategy)
+Word = Literal["peak_ewma", "least_request", "round_robin", "random"]
+STRATEGIES: tuple[str, ...] = get_args(Word)
+"""Those that need nothing more said."""
 
-
-Preference = Callable[[balance.Candidate, balance.Candidate, float, float], bool]
-"""(one, other, now, draw) -> whether `other` is the better choice."""
+UNBOUNDED = float("inf")
 
 
-class Balancer(Protocol):
-    """What a route needs of a strategy; a `settle` phase beside it is optional."""
+def _read_bound(value: Any) -> float:
+    if value in ("off", False):  # YAML's bare off
+        return UNBOUNDED
+    if isinstance(value, str) and re.fullmatch(units.PERCENT_PATTERN, value):
+        share = float(value[:-1]) / 100.0
+        if 1.0 <= share <= 10.0:
+            return share
+    raise PydanticCustomError("bound", "write 100% to 1000%, as in 125%, or off")
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None: ...
+
+def _write_bound(share: float) -> str:
+    return "off" if share == UNBOUNDED else f"{round(share * 100, 6):g}%"
+
+
+Bound = Annotated[
+    float,
+    BeforeValidator(_read_bound),
+    PlainSerializer(_write_bound, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": units.PERCENT_PATTERN, "examples": ["125%"]},
+                {"const": "off"},
+            ]
+        }
+    ),
+]
+HashOf = Annotated[str, StringConstraints(pattern=ring_hash.PATTERN)]
 
 
 class LoadBalancerSpec(Spec):
-    """Which endpoint gets a request: peak_ewma, least_request, round_robin or random."""
+    """Which endpoint gets a request: peak_ewma, least_request, round_robin, random, ring_hash."""
 
     key: ClassVar[str] = "load_balancer"
     always: ClassVar[bool] = True  # in both directions: somebody has to pick
 
-    strategy: Strategy = Field(
-        default="peak_ewma", description="One word; the file writes it bare."
+    strategy: Literal[Word, "ring_hash"] = Field(
+        default="peak_ewma", description="Alone, it is written bare; ring_hash needs a hash."
+    )
+    hash: HashOf | None = Field(
+        default=None, description="What ring_hash goes by: header:NAME, cookie:NAME or ip."
+    )
+    bound: Bound = Field(
+        default=1.25,
+        description="With ring_hash, the most that one gets, of its share of requests in flight.",
+    )
+    slow_start: Timeout = Field(
+        default=0.0, description="An endpoint that recovers gets its full share after this time."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, value: Any) -> Any:
         if isinstance(value, dict | cls):
-            return value  # made in Python
+            return value
         if value in STRATEGIES:
             return {"strategy": value}
+        if value == "ring_hash":
+            raise PydanticCustomError(
+                "strategy", "say what to hash: {strategy: ring_hash, hash: header:x-user}"
+            )
         known = ", ".join(STRATEGIES)
         raise PydanticCustomError("strategy", "write one of {known}", {"known": known})
 
-    @model_serializer
-    def _write(self) -> str:
-        return self.strategy
+    @model_validator(mode="after")
+    def _agree(self) -> LoadBalancerSpec:
+        if self.strategy == "ring_hash":
+            if self.hash is None:
+                raise PydanticCustomError("hash", "say what to hash, as in hash: header:x-user")
+            if self.slow_start:
+                raise PydanticCustomError(
+                    "hash", "slow_start does not go with ring_hash: its keys keep their places"
+                )
+        elif self.hash is not None or "bound" in self.model_fields_set:
+            raise PydanticCustomError("hash", "hash and bound go with strategy: ring_hash")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, handler: SerializerFunctionWrapHandler) -> Any:
+        said = handler(self)
+        ringed = self.strategy == "ring_hash"
+        keys = {"strategy", "hash", "bound"} if ringed else {"strategy", "slow_start"}
+        if not ringed and not self.slow_start:
+            return self.strategy
+        return {key: value for key, value in said.items() if key in keys}
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        handler(core_schema)
-        return {"enum": list(STRATEGIES), "description": cls.__doc__}
+        shape = handler.resolve_ref_schema(handler(core_schema))
+        shape["properties"]["bound"]["default"] = _write_bound(1.25)
+        shape["properties"]["slow_start"]["default"] = "off"
+        about = shape.pop("description", None)
+        return {"anyOf": [{"enum": list(STRATEGIES)}, dict(shape)], "description": about}
 
     def build(self, scope: Scope) -> Balancer:
-        endpoints = tuple(scope.cluster.endpoints)
+        tiers = scope.cluster.tiers or (tuple(scope.cluster.endpoints),)
+        parts = [self._over(tier, scope) for tier in tiers]
+        balancer: Balancer = parts[0] if len(parts) == 1 else Tiers(parts)
+        if self.slow_start and len(scope.cluster.endpoints) > 1:
+            return SlowStart(balancer, self.slow_start, scope.random)
+        return balancer
+
+    def _over(self, endpoints: Sequence[Endpoint], scope: Scope) -> Balancer:
         if len(endpoints) < 2:
             return Lone(endpoints)
         if self.strategy == "peak_ewma":
@@ -75,126 +162,6 @@ class LoadBalancerSpec(Spec):
             return TwoChoices(endpoints, scope.random, balance.less_crowded)
         if self.strategy == "round_robin":
             return RoundRobin(endpoints, scope.random)
+        if self.strategy == "ring_hash":
+            return RingHash(endpoints, scope.random, str(self.hash), self.bound, scope.hops)
         return ByChance(endpoints, scope.random)
-
-
-class Lone:
-    """One endpoint, or none: nothing to choose."""
-
-    __slots__ = ("_endpoints",)
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._endpoints = tuple(endpoints)
-
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
-        for endpoint in self._endpoints:
-            if allowed(endpoint):
-                return endpoint
-        return None
-
-
-class TwoChoices:
-    """Of two drawn by weight, the better one (power of two choices)."""
-
-    __slots__ = ("_draws", "_endpoints", "_prefers", "_random")
-
-    def __init__(self, endpoints: Sequence[Endpoint], random: Random, prefers: Preference) -> None:
-        self._endpoints = endpoints
-        self._draws = Draws(endpoints)
-        self._random = random.random
-        self._prefers = prefers
-
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
-        better, worse = self._drawn(self._endpoints, self._draws, now)
-        tried = exchange.tried
-        if better not in tried and allowed(better):
-            return better
-        if worse not in tried and allowed(worse):
-            return worse
-        left = remaining(self._endpoints, exchange, allowed)
-        if len(left) < 2:
-            return left[0] if left else None
-        return self._drawn(left, Draws(left), now)[0]
-
-    def _drawn(
-        self, endpoints: Sequence[Endpoint], draws: Draws, now: float
-    ) -> tuple[Endpoint, Endpoint]:
-        """Two, the better one first."""
-        one, other = draws.two(self._random())
-        first, second = endpoints[one], endpoints[other]
-        if self._prefers(first, second, now, self._random()):
-            return second, first
-        return first, second
-
-
-class PeakEwma:
-    """Two choices by expected wait, learned from the time to the head of each answer."""
-
-    __slots__ = ("_failed", "pick")
-
-    def __init__(
-        self, endpoints: Sequence[Endpoint], random: Random, classifier: Classifier
-    ) -> None:
-        self.pick = TwoChoices(endpoints, random, balance.sooner).pick
-        self._failed = classifier.failed
-
-    def settle(self, exchange: Exchange, now: float) -> None:
-        endpoint = exchange.endpoint
-        if endpoint is None:
-            return
-        if exchange.failure is None and exchange.status < 400:
-            balance.observe(endpoint, now - exchange.sent_at, now)
-            return
-        # A 429 is no failure, but says plainly that the next request should go elsewhere.
-        if exchange.status == 429 or self._failed(exchange):
-            balance.observe(endpoint, balance.penalty(exchange.retry_after), now)
-        elif exchange.failure is None:
-            balance.observe(endpoint, now - exchange.sent_at, now)
-
-
-class RoundRobin:
-    """Everyone in turn, as often as its weight says."""
-
-    __slots__ = ("_endpoints", "_turns")
-
-    def __init__(self, endpoints: Sequence[Endpoint], random: Random) -> None:
-        self._endpoints = endpoints
-        self._turns = Turns(endpoints, random.random())
-
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
-        tried = exchange.tried
-        for _ in self._endpoints:
-            endpoint = self._endpoints[self._turns.take()]
-            if endpoint not in tried and allowed(endpoint):
-                return endpoint
-        left = remaining(self._endpoints, exchange, allowed)
-        return left[0] if left else None
-
-
-class ByChance:
-    """Anyone, as likely as its weight says."""
-
-    __slots__ = ("_draws", "_endpoints", "_random")
-
-    def __init__(self, endpoints: Sequence[Endpoint], random: Random) -> None:
-        self._endpoints = endpoints
-        self._draws = Draws(endpoints)
-        self._random = random.random
-
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
-        endpoint = self._endpoints[self._draws.one(self._random())]
-        if endpoint not in exchange.tried and allowed(endpoint):
-            return endpoint
-        left = remaining(self._endpoints, exchange, allowed)
-        return left[Draws(left).one(self._random())] if left else None
-
-
-def remaining(
-    endpoints: Sequence[Endpoint], exchange: Exchange, allowed: Allowed
-) -> Sequence[Endpoint]:
-    """The allowed endpoints, and of those the ones not tried yet, if there is one.
-
-    This asks about every endpoint, so it is for when the drawn ones were of no use.
-    """
-    left = [endpoint for endpoint in endpoints if allowed(endpoint)]
-    return [endpoint for endpoint in left if endpoint not in exchange.tried] or left

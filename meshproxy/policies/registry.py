@@ -8,6 +8,7 @@ from meshproxy.policies.contract import Spec
 from meshproxy.policies.load_balancer import LoadBalancerSpec
 from meshproxy.policies.rate_limit import RateLimitSpec
 from meshproxy.policies.retries import RetrySpec
+from meshproxy.policies.sticky import StickySpec
 from meshproxy.policies.tracing import TracingSpec
 
 REGISTRY: tuple[type[Spec], ...] = (
@@ -15,6 +16,7 @@ REGISTRY: tuple[type[Spec], ...] = (
     RateLimitSpec,
     ConcurrencySpec,
     LoadBalancerSpec,
+    StickySpec,
     CircuitBreakerSpec,
     RetrySpec,
 )

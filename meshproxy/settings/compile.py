@@ -68,15 +68,16 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A snapshot, and the weights that its endpoints get when it is swapped in."""
+    """A snapshot, and the weights and tiers that its endpoints get when it is swapped in."""
 
     snapshot: Snapshot
-    weights: tuple[tuple[Endpoint, int], ...]
+    ranks: tuple[tuple[Endpoint, int, int], ...]
 
     def adopt(self) -> None:
         """Give the endpoints their weights; right after the swap and before the next pick."""
-        for endpoint, weight in self.weights:
+        for endpoint, weight, tier in self.ranks:
             endpoint.weight = weight
+            endpoint.tier = tier
 
 
 def compile_snapshot(
@@ -92,7 +93,7 @@ def compile_snapshot(
 class _Compiler:
     """One run: collects plans and clusters while it walks the file."""
 
-    __slots__ = ("_clusters", "_draft", "_plans", "_routes", "_settings", "_tools", "_weights")
+    __slots__ = ("_clusters", "_draft", "_plans", "_ranks", "_routes", "_settings", "_tools")
 
     def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
         self._settings = settings
@@ -101,7 +102,7 @@ class _Compiler:
         self._routes = Routes(settings, draft, tools, now)
         self._plans: dict[str, Plan] = {}
         self._clusters: list[Cluster] = []
-        self._weights: list[tuple[Endpoint, int]] = []
+        self._ranks: list[tuple[Endpoint, int, int]] = []
 
     def run(self, generation: int) -> Compiled:
         file = self._settings.file
@@ -116,10 +117,10 @@ class _Compiler:
             clusters=tuple(self._clusters),
             source=self._settings.effective(),
         )
-        return Compiled(snapshot, tuple(self._weights))
+        return Compiled(snapshot, tuple(self._ranks))
 
     def _inbound(self, inbound: Inbound) -> None:
-        cluster = self._cluster(APP, [(inbound.app, 1)])
+        cluster = self._cluster(APP, [(inbound.app, 1, 0)])
         unmatched = self._unmatched("inbound")
         chain = Chain("inbound", (Step(("inbound",), "inbound", inbound),))
         made = self._service(cluster, chain, inbound.routes)
@@ -163,7 +164,7 @@ class _Compiler:
         return self._routes.forward(chain, cluster, label, permit.path, way)
 
     def _outbound_service(self, outbound: Outbound, name: str, service: Service) -> _Made:
-        targets = [(endpoint.address, endpoint.weight) for endpoint in service.endpoints]
+        targets = [(each.address, each.weight, each.tier) for each in service.endpoints]
         cluster = self._cluster(name, targets)
         steps = (
             # Said in the defaults, a rule is each service's own: so the name of the service.
@@ -191,10 +192,11 @@ class _Compiler:
         shown: str = redact(label, self._settings.document.secrets)
         return label if shown == label else f"{shown} [{index}]"
 
-    def _cluster(self, name: str, targets: list[tuple[Address, int]]) -> Cluster:
-        endpoints = tuple(self._endpoint(name, address) for address, _ in targets)
-        self._weights += zip(endpoints, (weight for _, weight in targets), strict=True)
-        cluster = Cluster(name, endpoints, self._tools.cluster_series(name))
+    def _cluster(self, name: str, targets: list[tuple[Address, int, int]]) -> Cluster:
+        ranks = [(self._endpoint(name, at), weight, tier) for at, weight, tier in targets]
+        self._ranks += ranks
+        series = self._tools.cluster_series(name)
+        cluster = Cluster(name, tuple(each[0] for each in ranks), series, _tiers(ranks))
         self._clusters.append(cluster)
         return cluster
 
@@ -259,6 +261,14 @@ def _outbound_table(
         if service.prefix is not None:
             prefixes[service.prefix.encode()] = services[name].table(len(service.prefix))
     return OutboundTable(hosts, prefixes, unknown, connect)
+
+
+def _tiers(ranks: Sequence[tuple[Endpoint, int, int]]) -> tuple[tuple[Endpoint, ...], ...]:
+    """The endpoints by tier, first asked first; nothing where all are in one."""
+    levels = sorted({tier for _, _, tier in ranks})
+    if len(levels) < 2:
+        return ()
+    return tuple(tuple(end for end, _, tier in ranks if tier == level) for level in levels)
 
 
 def _limits(spec: LimitsSpec) -> Limits:

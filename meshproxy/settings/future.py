@@ -24,7 +24,6 @@ KEYS = {
     "outlier_detection": "outlier detection",
     "redirect": "redirects",
     "rewrite": "rewriting of requests",
-    "slow_start": "slow start",
     "split": "splitting of traffic",
     "tls": "TLS",
     "upgrade": "protocol upgrades",
@@ -37,7 +36,6 @@ PLACED_KEYS = {("tracing", "export"): "the export of spans"}
 """Keys that mean this only under one parent."""
 
 VALUES = {
-    ("load_balancer", "ring_hash"): "ring_hash",
     ("load_balancer", "maglev"): "maglev",
     ("load_balancer", "consistent_hash"): "consistent hashing",
 }

@@ -13,7 +13,7 @@ from meshproxy.core.classify import Classifier
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import Allowed, Cluster, Endpoint, Route
 from meshproxy.core.verdict import Refusal
-from meshproxy.policies.contract import Scope, Spec, gather
+from meshproxy.policies.contract import Scope, Spec, gather, picking
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.chains import Chain
 from meshproxy.settings.errors import Path, spell
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from meshproxy.settings.compile import Tools
 
 UNMATCHED = "__unmatched__"
-OF_A_SERVICE = frozenset({"load_balancer", "circuit_breaker"})
+OF_A_SERVICE = frozenset({"load_balancer", "sticky", "circuit_breaker"})
 """Policies that tell the endpoints of one service apart."""
 
 
@@ -71,7 +71,7 @@ class Routes:
             direction=chain.direction,
             cluster=cluster,
             phases=gather(built),
-            pick=next(one.pick for one in built if hasattr(one, "pick")),
+            pick=picking(built),
             classifier=classifier,
             series=self._tools.series(chain.direction, label, cluster.name),
             rule=self.rule(chain.innermost.path),

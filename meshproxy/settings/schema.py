@@ -149,6 +149,9 @@ class Endpoint(Strict):
     weight: int = Field(
         default=1, ge=1, le=1000, description="Share of the requests, to the others'."
     )
+    tier: int = Field(
+        default=0, ge=0, le=9, description="Asked when no endpoint of a lower tier can be used."
+    )
 
     @model_validator(mode="before")
     @classmethod

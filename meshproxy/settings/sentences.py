@@ -13,6 +13,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from meshproxy.policies.keys import PATTERN as PER_PATTERN
+from meshproxy.policies.ring_hash import PATTERN as HASH_PATTERN
+from meshproxy.policies.sticky import PATH_PATTERN as COOKIE_PATH_PATTERN
 from meshproxy.settings import future
 from meshproxy.settings.errors import Path, nearest
 from meshproxy.settings.schema import File
@@ -46,6 +48,8 @@ _KINDS = {
 _PATTERNS = {
     NAME_PATTERN: "a name has letters, digits, '.', '_' and '-', at most 63",
     PER_PATTERN: "write ip, method, route or header:NAME",
+    COOKIE_PATH_PATTERN: "write a path such as /",
+    HASH_PATTERN: "write header:NAME, cookie:NAME or ip",
     HOST_PATTERN: "write a host such as payments or payments.shop.svc:8080",
 }
 _OFFERED = re.compile(r"[a-z][a-z0-9_-]+(?=,|$| or )")

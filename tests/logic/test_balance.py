@@ -23,6 +23,7 @@ from meshproxy.logic.balance import (
     less_crowded,
     observe,
     penalty,
+    ramp,
     sooner,
 )
 
@@ -190,6 +191,13 @@ def test_an_average_stays_within_what_was_measured(samples: list[tuple[float, fl
     measured = [seconds for _, seconds in samples]
     assert samples[-1][1] <= server.cost + 1e-12
     assert min(measured) - 1e-12 <= server.cost <= max(measured)
+
+
+@pytest.mark.parametrize(
+    ("after", "share"), [(0.0, 0.1), (2.9, 0.1), (6.0, 0.2), (15.0, 0.5), (30.0, 1.0), (99.0, 1.0)]
+)
+def test_a_share_grows_from_a_tenth_to_the_whole(after: float, share: float) -> None:
+    assert ramp(100.0, 30.0, 100.0 + after) == pytest.approx(share)
 
 
 @given(weights, draws)

@@ -29,7 +29,7 @@ def test_a_key_of_a_later_version_is_told_from_a_typing_error(
     [
         (("workers",), 2, "not supported yet: more than one worker"),
         (("workers",), 0, None),
-        (("inbound", "load_balancer"), "ring_hash", "not supported yet: ring_hash"),
+        (("inbound", "load_balancer"), "maglev", "not supported yet: maglev"),
         (("inbound", "load_balancer"), "peak", None),
         ((), "pass", None),
     ],

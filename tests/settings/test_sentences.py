@@ -25,7 +25,9 @@ def test_what_was_found_is_shown_as_one_writes_it(found: object, text: str) -> N
 def test_the_keys_of_a_place_are_known() -> None:
     assert {"inbound", "outbound", "tracing"} <= keys_at(())
     assert "match" in keys_at(("inbound", "routes", 3))
-    assert keys_at(("outbound", "services", "any", "endpoints", 0)) == {"address", "weight"}
+    assert keys_at(("outbound", "services", "any", "endpoints", 0)) == {
+        "address", "tier", "weight",
+    }  # fmt: skip
     assert "attempts" in keys_at(("outbound", "services", "any", "routes", 0, "retry"))
 
 
