@@ -12,18 +12,22 @@ import socket
 import struct
 from collections.abc import Iterator
 
-HIGH_WATER = 16 * 1024
-"""Bytes a transport may have waiting to be sent before its source is held."""
+HIGH_WATER = 0
+"""Bytes a transport may have waiting to be sent before its source is held: a held source costs
+little, and what waits keeps the whole read that it came in.
+"""
 
-UNSENT = 128 * 1024
+UNSENT = 256 * 1024
 """Bytes that the kernel takes before it has sent what it took; it would take 3 MB for each reader,
 however slow. What is under way to the peer, and so the throughput, is not bounded by it.
 """
 
-READ = 64 * 1024
-"""Bytes of a long body that are read at once: what a slow reader can make us hold besides.
+READ = 112 * 1024
+"""Bytes of a long body that are read at once: what a slow reader can make us hold.
 
-The loop by itself reads up to 256 KiB, and what is left of that unsent keeps all of it alive.
+The loop by itself reads up to 256 KiB: 257 KiB of memory per slow reader, now 120 at most. A 1 MiB
+download costs 0.82 of Envoy's CPU, as before; by reads of 64 KiB, the size of a segment of the
+loopback, it would be 1.3.
 """
 
 _read_into = memoryview(bytearray(READ))
