@@ -28,11 +28,12 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  rate_limit  limits  gates  keys
         concurrency  circuit_breaker  retries
+        deadlines  hedge  faults
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  classify  fields
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
-        ring  cookies  trace  match  path  destination  units
+        ring  cookies  trace  match  path  destination  units  deadline  latency
 
 The walk of a request, across the rooms.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from meshproxy.policies.circuit_breaker import CircuitBreakerSpec
 from meshproxy.policies.concurrency import ConcurrencySpec
 from meshproxy.policies.contract import Spec
+from meshproxy.policies.deadlines import DeadlinesSpec
+from meshproxy.policies.faults import FaultsSpec
+from meshproxy.policies.hedge import HedgeSpec
 from meshproxy.policies.load_balancer import LoadBalancerSpec
 from meshproxy.policies.rate_limit import RateLimitSpec
 from meshproxy.policies.retries import RetrySpec
@@ -13,10 +16,13 @@ from meshproxy.policies.tracing import TracingSpec
 
 REGISTRY: tuple[type[Spec], ...] = (
     TracingSpec,
+    DeadlinesSpec,
     RateLimitSpec,
+    FaultsSpec,
     ConcurrencySpec,
     LoadBalancerSpec,
     StickySpec,
     CircuitBreakerSpec,
+    HedgeSpec,
     RetrySpec,
 )

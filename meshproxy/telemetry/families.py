@@ -77,6 +77,24 @@ FAMILIES: tuple[Family, ...] = (
         "upstream,outcome",
     ),
     Family(
+        "meshproxy_hedges_total",
+        "counter",
+        "Second attempts beside a slow first one, by outcome: sent, won, lost, no_budget.",
+        "upstream,outcome",
+    ),
+    Family(
+        "meshproxy_deadlines_total",
+        "counter",
+        "Requests with a caller's deadline by outcome: met, missed, unsent, unreadable.",
+        "upstream,outcome",
+    ),
+    Family(
+        "meshproxy_faults_total",
+        "counter",
+        "Injected faults by kind; capped: not injected, as too many requests were under one.",
+        "direction,route,upstream,fault",
+    ),
+    Family(
         "meshproxy_rate_limited_total",
         "counter",
         "Requests that a rate limit refused.",
