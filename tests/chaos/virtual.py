@@ -58,6 +58,12 @@ class Wire(FakeTransport):
         if not self.closed:
             self.receives(data)
 
+    def breaks_off(self) -> None:
+        """The upstream begins to answer, and its connection is gone."""
+        self.says(b"HTTP/1.1 200 Fine\r\nContent-Length: 100\r\n\r\nhalf")
+        self.closed = True
+        self.protocol.connection_lost(None)
+
 
 class Site:
     """One sidecar that runs `text`, and the model that all of its endpoints are."""
