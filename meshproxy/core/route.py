@@ -23,7 +23,7 @@ Settle = Callable[["Exchange", float], None]
 Retry = Callable[["Exchange", float], "float | None"]
 Respond = Callable[["Exchange", float], None]
 Rescue = Callable[["Exchange", "Refusal | None", float], "Served | Route | None"]
-Keep = Callable[["Exchange", "Head", float], "Keeper | None"]
+Keep = Callable[["Exchange", "Head", float], "Keeper | Served | None"]
 Hedge = Callable[["Exchange", float], float]
 Rival = Callable[["Exchange", float], bool]
 Allowed = Callable[["Endpoint"], bool]
@@ -139,8 +139,9 @@ class Phases:
 
     `rescue` may give an answer, or another route, where the upstream failed for good: `refusal`
     is what the proxy would say itself, None where it would pass on the upstream's own answer.
-    `keep` may take a copy of an answer. `hedge` says after how many seconds a second attempt
-    may go out beside the first (0.0: none), and `rival` whether it does when they are over.
+    `keep` may take a copy of an answer, or give another in its place. `hedge` says after how many
+    seconds a second attempt may go out beside the first (0.0: none), and `rival` whether it does
+    when they are over.
     """
 
     admit: tuple[Admit, ...] = ()

@@ -36,11 +36,13 @@ class Refusal:
 class Hold:
     """Park the exchange for at most `seconds`; then `expired` decides (None: go on).
 
-    Whoever parks it may end the wait early by calling `exchange.wake(now)`.
+    Whoever parks it may end the wait early by calling `exchange.wake(now)`. With `again` it is
+    asked a second time then, instead of those after it.
     """
 
     seconds: float
     expired: Refusal | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Conductor:
         self._admit(exchange, 0, now)
 
     def _admit(self, exchange: Exchange, index: int, now: float) -> None:
-        """Ask everyone from `index` on; whoever holds the exchange is asked no second time."""
+        """Ask everyone from `index` on; whoever holds it is asked a second time if it wants."""
         for admit in exchange.route.phases.admit[index:]:
             index += 1
             verdict = admit(exchange, now)
@@ -77,7 +77,7 @@ class Conductor:
                 if isinstance(verdict, Refusal):
                     self._refuse(exchange, verdict, now)
                 elif isinstance(verdict, Hold):
-                    self._park(exchange, verdict, index)
+                    self._park(exchange, verdict, index - verdict.again)
                 elif isinstance(verdict, Served):
                     self._serve(exchange, verdict, now)
                 else:
@@ -211,9 +211,14 @@ class Conductor:
         if exchange.extras is not None:
             exchange = self._with_extras(exchange, exchange.extras)
         for keep in phases.keep:
-            keeper = keep(exchange, answer, now)
-            if keeper is not None:
-                keeping.begin(exchange, keeper)
+            kept = keep(exchange, answer, now)
+            if isinstance(kept, Served):
+                exchange.upstream.discard(now)
+                exchange.upstream = None
+                self._accept(exchange, kept, now)
+                return None
+            if kept is not None:
+                keeping.begin(exchange, kept)
         exchange.answered = True
         exchange.first_byte = now
         exchange.try_due = 0.0
