@@ -27,13 +27,15 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         compile  chains  routes  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  rate_limit  limits  gates  keys
-        concurrency  circuit_breaker  retries
+        shadow  concurrency  circuit_breaker  retries  fallback
         deadlines  hedge  faults
+        cache  cache_store  cache_keys  cache_flights  cache_intake
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  classify  fields
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency
+        caching  freshness
 
 The walk of a request, across the rooms.
 

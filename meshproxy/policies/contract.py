@@ -7,16 +7,18 @@ fields a policy looks at (lower-case), and `replaces`, those it drops and writes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from meshproxy.core.ledger import Draft
-from meshproxy.core.route import Classifier, Cluster, Phases, Pick
+from meshproxy.core.route import Classifier, Cluster, Phases, Pick, Route
 
 T = TypeVar("T")
+
+NO_SERVICES: Mapping[str, Route] = {}
 
 
 class Random(Protocol):
@@ -34,7 +36,9 @@ class Scope:
     state is shared exactly as widely as the rule was written (`inbound`,
     `outbound.services.payments`, `...payments.routes.GET /quotes/*`). `rule` is the same with
     its file and line, for people. `tell(event, **fields)` writes one line to the log; never
-    call it per request. `hops` is how many trusted proxies stand in front.
+    call it per request. `hops` is how many trusted proxies stand in front. `route_of(service)` is
+    the route of a service for requests that none of its own routes takes; not to be asked before
+    all are compiled.
     """
 
     direction: str
@@ -48,6 +52,7 @@ class Scope:
     draft: Draft
     tell: Callable[..., None]
     hops: int = 0
+    route_of: Callable[[str], Route] = NO_SERVICES.__getitem__
 
     def state(self, kind: str, make: Callable[[], T], *more: Hashable) -> T:
         """The cell of this policy at its owner, found again after a reload."""
@@ -66,6 +71,8 @@ class Spec(BaseModel):
     """Built with its defaults even where the file does not mention it."""
     always_at: ClassVar[frozenset[str]] = frozenset({"inbound", "outbound"})
     """The directions in which `always` holds."""
+    either: ClassVar[frozenset[str]] = frozenset()
+    """Keys of which one at most is written; whoever writes one inherits none of the others."""
 
     def build(self, scope: Scope) -> object | None:
         """The live policy, or None when these settings switch it off."""

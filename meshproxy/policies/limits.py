@@ -1,7 +1,8 @@
 """Rate limits at work: every limit of a route must admit, or the request is told when to come.
 
 A request that one limit refuses spends nothing of any; the limit that asks for the longest
-wait is the one reported. How much is left, and for whom, is known to the gates alone.
+wait is the one reported. Limits in shadow do the same among themselves, and only count it. How
+much is left, and for whom, is known to the gates alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
     from meshproxy.core.fields import RateOf
     from meshproxy.policies.gates import Each, Gate, Whole
+    from meshproxy.policies.shadow import Shadows
 
 
 class Series:
@@ -51,20 +53,38 @@ class Refused:
         self._series.counts[self._direction, route, self.name] += 1
 
 
+class Shaded:
+    """How many requests the limit `name` would have refused, in all generations of the file."""
+
+    __slots__ = ("_direction", "_shadows", "count", "name")
+
+    def __init__(self, direction: str, name: str, shadows: Shadows) -> None:
+        self.name = name
+        self.count = 0
+        self._direction = direction
+        self._shadows = shadows
+
+    def add(self, route: str) -> None:
+        self.count += 1
+        self._shadows.count("rate_limit", self._direction, route, self.name)
+
+
 class Limit:
     """One entry of `rate_limits`: its gate, its words, and its record on the admin port."""
 
-    __slots__ = ("_about", "_gate", "_refused", "_rule", "_words", "give_back", "take")
+    __slots__ = ("_about", "_gate", "_rule", "_words", "give_back", "refused", "take")
 
     section = "rate-limits"
 
-    def __init__(self, rule: str, gate: Gate, refused: Refused, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, rule: str, gate: Gate, refused: Refused | Shaded, about: Mapping[str, Any]
+    ) -> None:
         # Bound here and not passed on by a method: one call less per limit and request.
         self.take = gate.take
         self.give_back = gate.give_back
         self._rule = rule
         self._gate = gate
-        self._refused = refused
+        self.refused = refused
         self._about = about
         self._words: dict[Whole | Each, tuple[str, bytes, bytes]] = {}
 
@@ -74,7 +94,7 @@ class Limit:
         The fields are those of draft-ietf-httpapi-ratelimit-headers; its `t` and
         `retry-after` agree, and whoever waits so long alone is admitted.
         """
-        self._refused.add(exchange.route.name)
+        self.refused.add(exchange.route.name)
         gate = self._gate.chosen(exchange)
         words = self._words.get(gate)
         if words is None:
@@ -87,7 +107,7 @@ class Limit:
 
     def _phrase(self, rate: RateOf) -> tuple[str, bytes, bytes]:
         """What every refusal under this rate has in common."""
-        name = self._refused.name
+        name = self.refused.name
         quota, period = whole_quota(rate)
         written = units.write_rate(rate.count, rate.seconds)
         return (
@@ -98,16 +118,16 @@ class Limit:
 
     def report(self, now: float) -> Mapping[str, Any]:
         return {
-            "name": self._refused.name,
+            "name": self.refused.name,
             "rule": self._rule,
             **self._about,
-            "refused": self._refused.count,
+            "refused": self.refused.count,
             **self._gate.report(now),
         }
 
 
 class RateLimits:
-    """All limits of a route, outermost first."""
+    """All limits of a route that are in force, outermost first."""
 
     __slots__ = ("_limits", "reads")
 
@@ -118,22 +138,47 @@ class RateLimits:
     def admit(self, exchange: Exchange, now: float) -> Refusal | None:
         for limit in self._limits:
             if limit.take(exchange, now) > 0.0:
-                return self._refuse(limit, exchange, now)
+                tightest, longest = _tightest(self._limits, limit, exchange, now)
+                return tightest.refuse(exchange, longest)
         return None
 
-    def _refuse(self, first: Limit, exchange: Exchange, now: float) -> Refusal:
-        """Give back what limits before `first` let go, ask the rest, and name the tightest."""
-        at = self._limits.index(first)
-        for limit in self._limits[:at]:
+
+class ShadedLimits:
+    """The same, with limits in shadow: those see what the ones in force let through."""
+
+    __slots__ = ("_admit", "_shaded", "reads")
+
+    def __init__(self, limits: RateLimits, shaded: Sequence[Limit]) -> None:
+        self._admit = limits.admit
+        self._shaded = tuple(shaded)
+        self.reads = limits.reads
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | None:
+        refusal = self._admit(exchange, now)
+        if refusal is None:
+            for limit in self._shaded:
+                if limit.take(exchange, now) > 0.0:
+                    tightest, _ = _tightest(self._shaded, limit, exchange, now)
+                    tightest.refused.add(exchange.route.name)
+                    break
+        return refusal
+
+
+def _tightest(
+    limits: Sequence[Limit], first: Limit, exchange: Exchange, now: float
+) -> tuple[Limit, float]:
+    """Give back what limits before `first` let go, ask the rest, and name the tightest."""
+    at = limits.index(first)
+    for limit in limits[:at]:
+        limit.give_back(exchange)
+    tightest, longest = first, 0.0
+    for limit in limits[at:]:
+        wait = limit.take(exchange, now)
+        if wait == 0.0:
             limit.give_back(exchange)
-        tightest, longest = first, 0.0
-        for limit in self._limits[at:]:
-            wait = limit.take(exchange, now)
-            if wait == 0.0:
-                limit.give_back(exchange)
-            elif wait > longest:
-                tightest, longest = limit, wait
-        return tightest.refuse(exchange, longest)
+        elif wait > longest:
+            tightest, longest = limit, wait
+    return tightest, longest
 
 
 def whole_quota(rate: RateOf) -> tuple[int, int]:

@@ -29,7 +29,8 @@ from meshproxy.logic.window import Quota
 from meshproxy.policies import keys
 from meshproxy.policies.contract import Scope, Spec
 from meshproxy.policies.gates import Each, Gate, Tiered, Whole
-from meshproxy.policies.limits import Limit, RateLimits, Refused, Series
+from meshproxy.policies.limits import Limit, RateLimits, Refused, Series, Shaded, ShadedLimits
+from meshproxy.policies.shadow import Mode, shadows
 
 
 def _listed(value: Any) -> Any:
@@ -95,6 +96,7 @@ class RateLimitSpec(Spec):
         description="One limit per header:NAME, ip, method, route, or a combination of them.",
     )
     tiers: Tiers | None = Field(default=None, description="Other limits by a header's value.")
+    mode: Mode = "enforce"
     keys: int = Field(
         default=10_000,
         ge=1,
@@ -122,16 +124,23 @@ class RateLimitSpec(Spec):
         return frozenset({*named, self.tiers.header.lower().encode()} if self.tiers else named)
 
     @classmethod
-    def build_all(cls, specs: Sequence[tuple[Any, Scope]]) -> RateLimits | None:
+    def build_all(cls, specs: Sequence[tuple[Any, Scope]]) -> RateLimits | ShadedLimits | None:
         seen: Counter[tuple[str, str]] = Counter()
-        limits = []
+        by_mode: dict[Mode, list[Limit]] = {"enforce": [], "shadow": []}
+        reads: set[bytes] = set()
         for spec, scope in specs:
             name = spec.name or spec.about
+            # One that is off keeps its name, so that the others keep their levels.
             seen[scope.owner, name] += 1
             count = seen[scope.owner, name]
-            limits.append(_limit(spec, scope, name if count == 1 else f"{name}-{count}"))
-        reads = frozenset().union(*(spec.reads(scope.hops) for spec, scope in specs))
-        return RateLimits(limits, reads) if limits else None
+            if spec.mode in by_mode:
+                made = _limit(spec, scope, name if count == 1 else f"{name}-{count}")
+                by_mode[spec.mode].append(made)
+                reads |= spec.reads(scope.hops)
+        if not any(by_mode.values()):
+            return None
+        limits = RateLimits(by_mode["enforce"], frozenset(reads))
+        return ShadedLimits(limits, by_mode["shadow"]) if by_mode["shadow"] else limits
 
 
 def _fits_a_window(limit: RateLimitSpec | Tier) -> None:
@@ -157,13 +166,12 @@ def _limit(spec: RateLimitSpec, scope: Scope, name: str) -> Limit:
     """The limit under `name`, with what the ledger remembers of it.
 
     What gives its levels meaning is where it stands, its name, what it counts by and how; a
-    changed rate, burst or capacity keeps them. The limit itself is found again if nothing
+    changed rate, burst, capacity or mode keeps them. The limit itself is found again if nothing
     changed, so that every route under it reports as one.
     """
     kept = (scope.cluster.name, name, spec.per, spec.algorithm)
     gate = _gate(spec, scope, kept)
-    series = scope.draft.state(("rate_limited",), Series)
-    refused = scope.state("rate_limit", lambda: Refused(scope.direction, name, series), *kept)
+    refused = _counter(spec, scope, name, kept)
     written = (spec.model_dump_json(), scope.rule, scope.hops)
     about = {
         "limit": units.write_rate(spec.limit.count, spec.limit.seconds),
@@ -171,10 +179,22 @@ def _limit(spec: RateLimitSpec, scope: Scope, name: str) -> Limit:
         "algorithm": spec.algorithm,
         "per": list(spec.per),
         "keys": spec.keys if spec.per else 0,
+        "mode": spec.mode,
     }
     return scope.state(
         "rate_limit", lambda: Limit(scope.rule, gate, refused, about), *kept, written
     )
+
+
+def _counter(
+    spec: RateLimitSpec, scope: Scope, name: str, kept: tuple[Hashable, ...]
+) -> Refused | Shaded:
+    """What was refused and what would have been are counted apart."""
+    if spec.mode == "shadow":
+        counts = shadows(scope)
+        return scope.state("shaded", lambda: Shaded(scope.direction, name, counts), *kept)
+    series = scope.draft.state(("rate_limited",), Series)
+    return scope.state("rate_limit", lambda: Refused(scope.direction, name, series), *kept)
 
 
 def _gate(spec: RateLimitSpec, scope: Scope, kept: tuple[Hashable, ...]) -> Gate:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from meshproxy.policies.cache import CacheSpec
 from meshproxy.policies.circuit_breaker import CircuitBreakerSpec
 from meshproxy.policies.concurrency import ConcurrencySpec
 from meshproxy.policies.contract import Spec
 from meshproxy.policies.deadlines import DeadlinesSpec
+from meshproxy.policies.fallback import FallbackSpec
 from meshproxy.policies.faults import FaultsSpec
 from meshproxy.policies.hedge import HedgeSpec
 from meshproxy.policies.load_balancer import LoadBalancerSpec
@@ -19,10 +21,12 @@ REGISTRY: tuple[type[Spec], ...] = (
     DeadlinesSpec,
     RateLimitSpec,
     FaultsSpec,
+    CacheSpec,
     ConcurrencySpec,
     LoadBalancerSpec,
     StickySpec,
     CircuitBreakerSpec,
     HedgeSpec,
     RetrySpec,
+    FallbackSpec,
 )

@@ -132,6 +132,7 @@ class _Compiler:
             name: self._outbound_service(outbound, name, service)
             for name, service in outbound.services.items()
         }
+        self._routes.services |= {name: made.default for name, made in services.items()}
         hosts, tunnels = permits(outbound)
         unknown = self._forward(outbound, UNKNOWN_HOSTS, hosts) or unmatched
         connect = self._forward(outbound, CONNECT, tunnels) or self._routes.refusing(

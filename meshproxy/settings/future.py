@@ -8,16 +8,12 @@ from __future__ import annotations
 
 KEYS = {
     "auth": "authentication of callers",
-    "cache": "a response cache",
     "discovery": "discovery of endpoints",
-    "fallback": "a fallback answer",
     "health_check": "active health checks",
     "health_checks": "active health checks",
     "jwt": "authentication of callers",
     "mirror": "mirroring of traffic",
-    "mode": "shadow mode",
     "mtls": "TLS",
-    "on_open": "a fallback answer",
     "outlier_detection": "outlier detection",
     "redirect": "redirects",
     "rewrite": "rewriting of requests",

@@ -1,14 +1,16 @@
 """Inheritance settled on the raw tree: the nearest place wins, key by key.
 
 `inbound` passes its policies on to its routes, `outbound.defaults` to services, services to
-their routes. Lists that add up (`rate_limits`) are not merged; each place keeps its own. It
-judges nothing: what is malformed is passed over and left for validation.
+their routes. Lists that add up (`rate_limits`) are not merged; each place keeps its own. Of
+keys that exclude each other the nearest place's stands alone. It judges nothing: what is
+malformed is passed over and left for validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from meshproxy.settings.errors import Path
@@ -31,11 +33,18 @@ class Inherited:
         return path
 
 
-def settle(tree: dict[str, Any], keys: Collection[str]) -> Inherited:
-    """Give every place what it inherits of `keys`; the given tree stays as it is."""
+def settle(
+    tree: dict[str, Any],
+    keys: Collection[str],
+    either: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Inherited:
+    """Give every place what it inherits of `keys`; the given tree stays as it is.
+
+    `either` has by key what of its own keys exclude each other.
+    """
     result = Inherited(_copy(tree))
     for outer, inner in places(result.tree):
-        _pass_on(result, outer, inner, keys)
+        _pass_on(result, outer, inner, keys, either)
     return result
 
 
@@ -56,17 +65,28 @@ def _routes(tree: dict[str, Any], place: Path) -> Iterator[tuple[Path, Path]]:
             yield place, (*place, "routes", index)
 
 
-def _pass_on(result: Inherited, outer: Path, inner: Path, keys: Collection[str]) -> None:
+def _pass_on(
+    result: Inherited,
+    outer: Path,
+    inner: Path,
+    keys: Collection[str],
+    either: Mapping[str, Collection[str]],
+) -> None:
     source, target = at_path(result.tree, outer), at_path(result.tree, inner)
     if not isinstance(source, dict) or not isinstance(target, dict):
         return
     for key in keys:
         if key in source:
-            _merge(result, source, target, (*outer, key), (*inner, key))
+            _merge(result, source, target, (*outer, key), (*inner, key), either.get(key, ()))
 
 
 def _merge(
-    result: Inherited, source: dict[str, Any], target: dict[str, Any], come: Path, go: Path
+    result: Inherited,
+    source: dict[str, Any],
+    target: dict[str, Any],
+    come: Path,
+    go: Path,
+    either: Collection[str] = (),
 ) -> None:
     key = str(come[-1])
     theirs, ours = source[key], target.get(key)
@@ -74,7 +94,10 @@ def _merge(
         target[key] = _copy(theirs)
         result.origins[go] = come
     elif isinstance(theirs, dict) and isinstance(ours, dict):
+        chosen = [name for name in either if name in ours]
         for name in theirs:
+            if chosen and name in either and name not in chosen:
+                continue
             _merge(result, theirs, ours, (*come, name), (*go, name))
 
 

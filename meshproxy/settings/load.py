@@ -33,6 +33,8 @@ from meshproxy.settings.variables import secrets, substitute
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_SECRET = 64 * 1024
+SHOWN = ("static", "body")
+"""Where the text of a file is no secret, as everyone may get it: the end of such a path."""
 
 Mark: TypeAlias = tuple[int, int]
 """Line and column, counted from 1."""
@@ -215,15 +217,15 @@ class _Composer:
             if len(self._document.problems) > before:
                 return None
             self._hide(secrets(str(event.value), self._environment), path)
-        # Only what the file itself says is a secret's name, never what a variable says.
+        # Only what the file itself says is a file's name, never what a variable says.
         if str(event.value).startswith("file:"):
-            return self._secret(event, text[len("file:") :], path)
+            return self._from_file(event, text[len("file:") :], path)
         value = text if event.style else resolve(text)
         if value is None and path:
             self._problem(event, path, "has no value: write one, or remove the key")
         return value
 
-    def _secret(self, event: Event, name: str, path: Path) -> str:
+    def _from_file(self, event: Event, name: str, path: Path) -> str:
         try:
             data = self._read_file(name)
             if len(data) > MAX_SECRET:
@@ -234,7 +236,8 @@ class _Composer:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
             self._problem(event, path, f"cannot read secret file {name}: {why}")
             return ""
-        self._hide({text} - {""}, path)
+        if path[-2:] != SHOWN:
+            self._hide({text} - {""}, path)
         return text
 
     def _hide(self, texts: set[str], path: Path) -> None:

@@ -7,7 +7,7 @@ come to a route is the tables' business.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from meshproxy.core.classify import Classifier
 from meshproxy.core.ledger import Draft
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from meshproxy.settings.compile import Tools
 
 UNMATCHED = "__unmatched__"
-OF_A_SERVICE = frozenset({"load_balancer", "sticky", "circuit_breaker"})
-"""Policies that tell the endpoints of one service apart."""
+OF_A_SERVICE = frozenset({"load_balancer", "sticky", "circuit_breaker", "fallback"})
+"""Policies that tell the endpoints of one service apart, or stand in for it."""
 
 
 class Way(Protocol):
@@ -34,6 +34,14 @@ class Way(Protocol):
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | None: ...
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None: ...
+
+
+@runtime_checkable
+class Passes(Protocol):
+    """A policy that may pass a request on to another route."""
+
+    @property
+    def elsewhere(self) -> Route: ...
 
 
 class Refuses(Protocol):
@@ -46,7 +54,7 @@ class Refuses(Protocol):
 class Routes:
     """Makes routes, and remembers which policies each of them has."""
 
-    __slots__ = ("_draft", "_hops", "_now", "_policies", "_settings", "_tools")
+    __slots__ = ("_draft", "_hops", "_now", "_policies", "_settings", "_tools", "services")
 
     def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
         self._settings = settings
@@ -56,10 +64,13 @@ class Routes:
         trust = settings.file.trust
         self._hops = trust.hops if trust.forwarded_from else 0
         self._policies: dict[Route, list[object]] = {}
+        self.services: dict[str, Route] = {}
 
     def policies(self, routes: Iterable[Route]) -> list[object]:
-        """The policies of all these routes."""
-        return [policy for route in routes for policy in self._policies[route]]
+        """The policies of all these routes, and of those to which they may pass a request on."""
+        built = [policy for route in routes for policy in self._policies[route]]
+        others = {policy.elsewhere for policy in built if isinstance(policy, Passes)}
+        return [*built, *(policy for route in others for policy in self._policies[route])]
 
     def route(self, chain: Chain, cluster: Cluster, label: str) -> Route:
         """The route at the inner end of `chain`, leading to `cluster`."""
@@ -169,6 +180,7 @@ class Routes:
                 draft=self._draft,
                 tell=self._tools.tell,
                 hops=self._hops,
+                route_of=self.services.__getitem__,
             )
 
         return scope

@@ -26,6 +26,7 @@ INHERITED = (
     *Timeouts.model_fields,
     *(spec.key for spec in REGISTRY if spec.key not in TOP_LEVEL and not spec.adds_up),
 )
+EITHER = {spec.key: spec.either for spec in REGISTRY if spec.either}
 _ROUNDS = 20
 
 HIDDEN = "***"
@@ -58,7 +59,7 @@ def validate(data: bytes, source: str, environment: Mapping[str, str]) -> Settin
     """
     document = read(data, source, environment)
     _veil(document)
-    inherited = settle(document.tree, INHERITED)
+    inherited = settle(document.tree, INHERITED, EITHER)
     errors, file = _model(inherited.tree)
     problems = [*document.problems, *_placed(errors, document, inherited)]
     if file is None:

@@ -5,14 +5,18 @@ Checks of a valid model, in the manner of `settings.meaning`, which runs them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from meshproxy.logic.destination import Guard, Pattern, read_pattern
 from meshproxy.settings.addresses import Address
 from meshproxy.settings.allowed import Allow
-from meshproxy.settings.errors import Path
+from meshproxy.settings.errors import Path, nearest
 from meshproxy.settings.forward import permits
-from meshproxy.settings.views import APP, Check, Context, Finding, dotted
+from meshproxy.settings.schema import Timeouts
+from meshproxy.settings.views import APP, Check, Context, Finding, dotted, places
+
+OF_A_SERVICE = ("outbound", "services", "*")
+"""Where services stand."""
 
 
 def distinct_hosts(context: Context) -> Iterator[Finding]:
@@ -88,6 +92,41 @@ def _loop(context: Context, path: Path, target: Address, allowed: str) -> Iterat
             return
 
 
+def fallbacks_lead_somewhere(context: Context) -> Iterator[Finding]:
+    """To another service, and never round in a circle."""
+    outbound = context.file.outbound
+    services = outbound.services if outbound is not None else {}
+    for place, model in places(context.file):
+        other = _stand_in(model)
+        path = (*place, "fallback", "service")
+        # What is inherited is told of the service alone, not again of each of its routes.
+        if not other or not (context.says(path) or len(place) == len(OF_A_SERVICE)):
+            continue
+        if place[0] == "inbound":
+            yield path, "no service stands in for your own app: write static"
+        elif other not in services:
+            yield path, f"no service is named {other!r}{nearest(other, services)}"
+        elif place[: len(OF_A_SERVICE) - 1] == OF_A_SERVICE[:-1]:
+            yield from _circle(services, str(place[2]), other, path)
+
+
+def _circle(
+    services: Mapping[str, Timeouts], name: str, other: str, path: Path
+) -> Iterator[Finding]:
+    way = [name]
+    while other in services and other not in way:
+        way.append(other)
+        other = _stand_in(services[other])
+    if other == name:
+        what = " to ".join(repr(one) for one in (*way, name))
+        yield path, f"a circle: {what}; write fallback: off where it should end"
+
+
+def _stand_in(model: Timeouts) -> str:
+    """The service that stands in at a place; empty if none does."""
+    return getattr(getattr(model, "fallback", None), "service", None) or ""
+
+
 def names_are_free(context: Context) -> Iterator[Finding]:
     if context.file.outbound is not None and APP in context.file.outbound.services:
         name = "another name, with hosts: [app]"
@@ -131,6 +170,7 @@ CHECKS: tuple[Check, ...] = (
     distinct_endpoints,
     distinct_listeners,
     no_loops,
+    fallbacks_lead_somewhere,
     names_are_free,
     admin_is_local,
     hops_have_peers,

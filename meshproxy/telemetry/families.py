@@ -101,6 +101,33 @@ FAMILIES: tuple[Family, ...] = (
         "direction,route,limit",
     ),
     Family(
+        "meshproxy_shadow_total",
+        "counter",
+        "Requests that a rule in shadow mode would have refused.",
+        "policy,direction,route,limit",
+    ),
+    Family(
+        "meshproxy_fallbacks_total",
+        "counter",
+        "Failures that something else stood in for, by kind: static, service; and by cause.",
+        "direction,route,upstream,kind,why",
+    ),
+    Family(
+        "meshproxy_cache_requests_total",
+        "counter",
+        "Requests by what a cache did: hit, coalesced (a hit after waiting for another's fetch),"
+        " stale, miss, revalidated (304), fallback (the upstream failed), bypass.",
+        "direction,route,result",
+    ),
+    Family("meshproxy_cache_bytes", "gauge", "Bytes of stored answers.", "upstream,scope"),
+    Family("meshproxy_cache_entries", "gauge", "Stored answers.", "upstream,scope"),
+    Family(
+        "meshproxy_cache_evictions_total",
+        "counter",
+        "Stored answers that made room for others.",
+        "upstream,scope",
+    ),
+    Family(
         "meshproxy_concurrency_in_use",
         "gauge",
         "Requests that hold a place of a concurrency limit.",

@@ -203,7 +203,8 @@ def test_the_report_says_what_is_in_force_and_what_is_left() -> None:
     assert scene.reports("rate-limits", NOW) == [
         {
             "name": "now", "rule": "inbound (mesh.yaml:7)", "limit": "5/s", "burst": 5.0,
-            "algorithm": "token_bucket", "per": [], "keys": 0, "refused": 0, "left": 3,
+            "algorithm": "token_bucket", "per": [], "keys": 0, "mode": "enforce", "refused": 0,
+            "left": 3,
         }
     ]  # fmt: skip
 
