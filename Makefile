@@ -13,7 +13,7 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load stalls fuzz conformance clients image lock clean
+.PHONY: help demo test lint format unit bench load stalls resilience fuzz conformance clients image lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "  make bench    CPU per request beside Envoy, nginx, HAProxy and aiohttp (minutes)"
 	@echo "  make load     locust scenarios with thresholds: mix, burst, failures, reload"
 	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
+	@echo "  make resilience  upstreams killed, stopped, slow, overloaded: what callers feel (minutes)"
 	@echo "  make fuzz     a million mutated requests and answers against the data plane (minutes)"
 	@echo "  make conformance  who takes what: bad requests through four proxies and to five servers"
 	@echo "  make clients  the test suites of requests, httpie and Autobahn through the sidecar (minutes)"
@@ -49,7 +50,7 @@ test: lint
 	$(PY) -m pytest -q -W error -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 unit: $(READY)
-	$(PY) -m pytest -q -W error --ignore tests/e2e --ignore tests/conformance/differential $(ARGS)
+	$(PY) -m pytest -q -W error --ignore tests/e2e --ignore tests/chaos --ignore tests/conformance/differential $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff format --check .
@@ -70,6 +71,9 @@ load: $(READY)
 
 stalls: $(READY)
 	$(PY) -m loadtests.stalls $(ARGS)
+
+resilience: $(READY)
+	$(PY) -m loadtests.resilience $(ARGS)
 
 fuzz: $(READY)
 	$(PY) -m tests.fuzz --inputs 1000000 $(ARGS)

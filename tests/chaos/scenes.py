@@ -7,17 +7,13 @@ as long as the fault catalogue says. A scene returns figures and judges nothing.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.harness.client import fetch
-from tests.e2e.harness.ports import LOOPBACK, free_port
-from tests.e2e.harness.sidecar import ROOT, Sidecar, environment
-from tests.e2e.harness.waiting import eventually
+from tests.e2e.harness.ports import LOOPBACK
+from tests.e2e.harness.sidecar import Sidecar
 
 from .checker import Ledger, read
 from .echo import Upstream
@@ -210,19 +206,25 @@ PLACES, TAKES = 10, 0.1
 CAPACITY = PLACES / TAKES
 
 
-def overload(folder: Path, times: float, seconds: float) -> Run:
-    """`times` what the app can do arrives at it; whoever waits for a second gives up."""
+def overload(
+    folder: Path, times: float, seconds: float, direct: bool = False, config: str = BOUNDED
+) -> Run:
+    """`times` what the app can do arrives at it; whoever waits for a second gives up.
+
+    `direct` leaves the sidecar out, to show what it is good for.
+    """
     with (
         Upstream.running(folder, places=PLACES, takes=TAKES) as app,
-        Sidecar.running(BOUNDED, app=app.address) as sidecar,
+        Sidecar.running(config, app=app.address) as sidecar,
     ):
+        where = (LOOPBACK, app.port) if direct else sidecar.inbound
         ledger = asyncio.run(
-            _ask(sidecar.inbound, "app", times * CAPACITY, seconds, methods=("GET",), patience=1.0)
+            _ask(where, "app", times * CAPACITY, seconds, methods=("GET",), patience=1.0)
         )
         return Run(ledger, read(app.log), sidecar.rss())
 
 
-def outage(folder: Path, before: float, down: float, after: float) -> Run:
+def outage(folder: Path, before: float, down: float, after: float, direct: bool = False) -> Run:
     """At nine tenths of its capacity the upstream goes away; each caller tries three times."""
     with (
         Upstream.running(folder, places=PLACES, takes=TAKES) as app,
@@ -232,7 +234,7 @@ def outage(folder: Path, before: float, down: float, after: float) -> Run:
         deeds: list[Deed] = [(before, relay.cut), (before + down, relay.mend)]
         ledger = asyncio.run(
             _ask(
-                sidecar.outbound,
+                (LOOPBACK, relay.port) if direct else sidecar.outbound,
                 "weak",
                 0.9 * CAPACITY,
                 before + down + after,
@@ -243,90 +245,3 @@ def outage(folder: Path, before: float, down: float, after: float) -> Run:
             )
         )
         return Run(ledger, read(app.log), sidecar.rss())
-
-
-# Real servers that close idle connections when they please
-
-IDLE = """
-inbound:
-  listen: <inbound>
-  app: http://<app>
-  circuit_breaker: off
-  retry: off
-  concurrency: off
-logs: {level: error, access: {errors: false}}
-"""
-SERVERS: dict[str, tuple[str, ...]] = {
-    "gunicorn": (
-        "-m", "gunicorn", "tests.chaos.served:wsgi", "-k", "gthread", "--threads", "4",
-        "--log-level", "error", "-b", "127.0.0.1:{port}",
-    ),
-    "uvicorn": (
-        "-m", "uvicorn", "tests.chaos.served:asgi", "--log-level", "error", "--port", "{port}",
-    ),
-}  # fmt: skip
-KEEPS = {"gunicorn": 2.0, "uvicorn": 5.0}
-"""Seconds for which they keep an idle connection by default."""
-
-
-@contextmanager
-def serving(kind: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """A real server with its defaults; its address and its log of ids."""
-    port, log = free_port(), folder / f"{kind}.log"
-    command = [sys.executable, *(word.format(port=port) for word in SERVERS[kind])]
-    process = subprocess.Popen(command, cwd=ROOT, env={**environment(), "CHAOS_LOG": str(log)})
-    try:
-        eventually(log.exists, 20, f"{kind} up")
-        yield f"{LOOPBACK}:{port}", log
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def idle_servers(
-    folder: Path, pauses: dict[str, Sequence[float]], lanes: dict[str, int]
-) -> dict[str, Run]:
-    """All of these servers at the same time; each of `lanes` asks once between two pauses."""
-    with ExitStack() as stack:
-        parts = []
-        for kind in pauses:
-            app, log = stack.enter_context(serving(kind, folder))
-            parts.append((kind, stack.enter_context(Sidecar.running(IDLE, app=app)), log))
-        wait_up([sidecar for _, sidecar, _ in parts])
-
-        async def all_of_them() -> list[Ledger]:
-            return await asyncio.gather(
-                *(_spaced(sidecar, pauses[kind], lanes[kind]) for kind, sidecar, _ in parts)
-            )
-
-        ledgers = asyncio.run(all_of_them())
-        runs = {}
-        for (kind, sidecar, log), ledger in zip(parts, ledgers, strict=True):
-            seen = [one for one in read(log) if one[1]]
-            # A reused connection may prove nothing to a GET; nothing else is sent again.
-            runs[kind] = Run(ledger, seen, sidecar.rss(), ledger.verdicts(seen, tries=2))
-        return runs
-
-
-def wait_up(sidecars: Sequence[Sidecar]) -> None:
-    """Wait until each one's app answers; these requests carry no id."""
-    for sidecar in sidecars:
-        eventually(lambda at=sidecar.inbound: fetch(at).status == 200, 20, "the app")
-
-
-async def _spaced(sidecar: Sidecar, pauses: Sequence[float], lanes: int) -> Ledger:
-    """Rounds of one request per lane, GET and POST in turn, all lanes within a tenth of a second.
-
-    So many connections grow old together, and each pause falls on some that are a little
-    younger than their server allows and on some that are a little older.
-    """
-    async with Traffic(sidecar.inbound, "app", patience=30.0) as traffic:
-
-        async def one(lane: int, turn: int) -> None:
-            await asyncio.sleep(0.1 * lane / lanes)
-            await traffic.ask("POST" if (lane + turn) % 2 else "GET", b"")
-
-        for turn, pause in enumerate((0.0, *pauses)):
-            await asyncio.sleep(pause)
-            await asyncio.gather(*(one(lane, turn) for lane in range(lanes)))
-        return traffic.ledger

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from . import scenes
+from . import idle
 
 PAUSES = {"gunicorn": (1.95, 1.4, 2.0, 1.55, 2.05), "uvicorn": (4.95, 1.5, 1.9)}
 LANES = {"gunicorn": 60, "uvicorn": 60}
@@ -20,7 +20,7 @@ LANES = {"gunicorn": 60, "uvicorn": 60}
 def test_no_request_meets_a_server_that_closes_its_connection(tmp_path: Path) -> None:
     for name in PAUSES:
         pytest.importorskip(name)
-    for kind, run in scenes.idle_servers(tmp_path, PAUSES, LANES).items():
+    for kind, run in idle.idle_servers(tmp_path, PAUSES, LANES).items():
         sent = run.ledger.sent
         assert len(sent) == LANES[kind] * (1 + len(PAUSES[kind]))
         assert run.ledger.outcomes() == {"200": len(sent)}, kind
