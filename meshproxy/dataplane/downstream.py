@@ -29,8 +29,8 @@ class Downstream(asyncio.Protocol):
 
     __slots__ = (
         "_at", "_backlog", "_bounded", "_closing", "_current", "_dechunker", "_eof", "_held",
-        "_left", "_linger", "_listener", "_now", "_peer", "_running", "_seen", "_stalls",
-        "_transport", "busy_since", "idle_since",
+        "_left", "_linger", "_listener", "_narrow", "_now", "_peer", "_running", "_seen",
+        "_stalls", "_transport", "busy_since", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -42,6 +42,7 @@ class Downstream(asyncio.Protocol):
         self._eof = False
         self._held = False
         self._linger = 0
+        self._narrow = False
         self._running = False
         self._now = 0.0
         self.idle_since = 0.0
@@ -280,6 +281,9 @@ class Downstream(asyncio.Protocol):
     def relay(self, pieces: list[bytes], size: int) -> None:
         """Write a part of an answer; `size` is that of the body in it."""
         if not self._transport.is_closing():
+            if size > flow.COPY_LIMIT and not self._narrow:
+                self._narrow = True
+                flow.narrow(self._transport)
             flow.write(self._transport, pieces, size)
 
     def hand_over(self, tunnel: Tunnel, head: bytes) -> bytes:

@@ -43,6 +43,7 @@ class Tunnel:
         down.other, up.other = up.transport, down.transport
         self._exchange.upstream = self
         for end, early in ((down, upwards), (up, downwards)):
+            flow.narrow(end.transport)
             flow.bound(end.transport, end)
             if early:
                 end.data_received(early)
