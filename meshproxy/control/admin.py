@@ -19,16 +19,16 @@ from aiohttp import web
 from meshproxy import __version__
 from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.view import LEVELS, View
-from meshproxy.core.report import Reported
+from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
 
 PATIENCE = 5.0
 """Seconds for the body of a question, which nothing here needs."""
 
-PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits"}
+PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cache"}
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
-MUTATIONS = ("/reload", "/drain", "/logging")
+MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
 LATER = {"/": "the dashboard", "/explain": "explaining a request"}
 
 
@@ -51,6 +51,7 @@ def admin_application(view: View) -> web.Application:
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))
+    application.router.add_post("/cache/purge", _purge(view))
     return application
 
 
@@ -238,3 +239,16 @@ def _logging(view: View) -> Answer:
         return answer({"level": level})
 
     return logging
+
+
+def _purge(view: View) -> Answer:
+    async def purge(request: web.Request) -> web.StreamResponse:
+        unknown = request.query.keys() - {"route", "prefix"}
+        if unknown:
+            # A word that is read wrongly would purge more than was meant.
+            return refusal(422, "cache/purge takes route=NAME and prefix=/PATH, or neither")
+        route, prefix = request.query.get("route", ""), request.query.get("prefix", "")
+        caches = [cell for cell in view.cells() if isinstance(cell, Purgeable)]
+        return answer({"purged": sum(one.purge(route, prefix, view.now()) for one in caches)})
+
+    return purge

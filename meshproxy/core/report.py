@@ -34,3 +34,11 @@ class Reported(Protocol):
     section: str
 
     def report(self, now: float) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class Purgeable(Protocol):
+    """State that can be told to forget what it has stored."""
+
+    def purge(self, route: str, prefix: str, now: float) -> int:
+        """Forget what is of this route (all, if empty) and begins so; how many that were."""

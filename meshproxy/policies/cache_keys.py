@@ -5,7 +5,7 @@ RFC 9111 sections 2 and 4.1. Which requests a cache has no say in is told here, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from meshproxy.logic import caching
@@ -54,7 +54,7 @@ class Secondary:
     def __init__(self, per: Sequence[str], hops: int) -> None:
         self._per = keys.read(per, hops)
         self.has_cookie = any(word.lower() == "header:cookie" for word in per)
-        self.reads: Collection[bytes] = READS | frozenset(keys.fields(per, hops))
+        self.reads = READS | frozenset(keys.fields(per, hops))
 
     def of(self, exchange: Exchange, names: Names) -> bytes:
         """No part holds a line feed, so no two lists of values make one key."""
