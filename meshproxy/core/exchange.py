@@ -6,7 +6,7 @@ force when it began, so a reload never changes the rules in the middle of a requ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +140,11 @@ class Exchange:
         Several lines of one name are joined by ", " (RFC 9110 section 5.3).
         """
         return self.taken.get(name)
+
+    def drop(self, names: Collection[bytes]) -> None:
+        """Do not pass on these fields that a policy declared in `reads`; lower-case names."""
+        if not self.taken.keys().isdisjoint(names):
+            self.lines = [one for one in self.lines if one.partition(b":")[0].lower() not in names]
 
     def more(self) -> Extras:
         """What it has besides; made now if it is not there yet."""

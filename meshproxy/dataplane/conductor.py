@@ -77,6 +77,8 @@ class Conductor:
                 if isinstance(verdict, Refusal):
                     self._refuse(exchange, verdict, now)
                 elif isinstance(verdict, Hold):
+                    if exchange.extras is not None:
+                        self.deadlines.look_at(exchange, exchange.due)
                     self._park(exchange, verdict, index - verdict.again)
                 elif isinstance(verdict, Served):
                     self._serve(exchange, verdict, now)
@@ -109,6 +111,12 @@ class Conductor:
         timer = self._later(hold.seconds, expire)
 
     def _attempt(self, exchange: Exchange, now: float) -> None:
+        if exchange.extras is not None and exchange.deadline:
+            # Set by a policy, it may have passed in a queue or come before all that is watched.
+            if now >= exchange.deadline:
+                self._out_of_time(exchange, Failure.TIMEOUT, now)
+                return
+            self.deadlines.look_at(exchange, exchange.due)
         route = exchange.route
         phases = route.phases
         endpoint = route.lone

@@ -53,7 +53,7 @@ class Sketch:
 
     def percentile(self, now: float) -> float | None:
         """Seconds within which that share of answers came; None while too few are known."""
-        if now >= self._until:
+        if now >= self._until or self._found is None:
             self._until = now + FRESH
             self._found = self._find()
         return self._found

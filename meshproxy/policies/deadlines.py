@@ -72,7 +72,7 @@ class Deadlines:
     """One route's. Outcomes: `met`; `missed`, where time ran out on the way; `unsent`, where
     there was none left before anything was sent; `unreadable`, and then there is none."""
 
-    __slots__ = ("_accept", "_account", "_late", "_lines", "_lines_and_grpc", "replaces")
+    __slots__ = ("_accept", "_account", "_late", "_lines", "_lines_and_grpc", "reads")
 
     def __init__(self, spec: DeadlinesSpec, account: Account, rule: str) -> None:
         self._account = account
@@ -82,10 +82,11 @@ class Deadlines:
         self._lines = _Lines(send)
         # A gRPC server looks at no other field: whoever uses it finds it again at the other end.
         self._lines_and_grpc = _Lines({**send, deadline.GRPC: None})
-        self.replaces = self._accept | send.keys()
+        self.reads = self._accept | send.keys()
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | None:
         """The caller's time runs from the head of its request, and bounds the route's own."""
+        exchange.drop(self.reads)
         if self._accept.isdisjoint(exchange.taken) or not exchange.peer.trusted:
             return None
         left = deadline.least_left(exchange.taken, self._accept)

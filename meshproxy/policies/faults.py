@@ -139,7 +139,7 @@ class Asked:
 class Faults:
     """One route's. Counted by kind, and as `capped` where too many were under a fault already."""
 
-    __slots__ = ("_active", "_headers", "_inject", "_most", "_random", "_rule", "replaces")
+    __slots__ = ("_active", "_headers", "_inject", "_most", "_random", "_rule", "reads")
 
     def __init__(self, spec: FaultsSpec, active: Active, scope: Scope) -> None:
         self._inject = tuple(fault for fault in spec.inject if fault.percent)
@@ -148,14 +148,16 @@ class Faults:
         self._active = active
         self._rule = scope.rule
         self._random: Random = scope.random
-        # Left alone where they mean nothing: the next hop may be the one that is asked.
-        self.replaces = frozenset(FIELDS) if spec.headers else frozenset()
+        self.reads = frozenset(FIELDS) if spec.headers else frozenset()
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | Reset | None:  # noqa: ARG002  # a phase
         asked = Asked()
         for fault in self._inject:
             if fault.percent >= 1.0 or self._random.random() < fault.percent:
                 asked.add(fault)
+        if self._headers:
+            # Where they mean nothing they are left alone: the next hop may be the one asked.
+            exchange.drop(self.reads)
         if self._headers and exchange.peer.trusted:
             asked.add(_from_fields(exchange.taken))
         names = asked.names()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,6 @@ from .attempts import exchange_of, scope_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BAD = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
-
-LATE = pytest.mark.xfail(strict=True, reason="the timer does not look at a caller's deadline yet")
 
 
 def built(scope: Scope | None = None, **settings: Any) -> Deadlines:
@@ -97,7 +96,6 @@ def test_a_caller_cannot_have_more_than_the_route_s_own_time() -> None:
     assert client.hears().startswith(b"HTTP/1.1 504 ")
 
 
-@LATE
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
 def test_the_call_ends_when_the_caller_s_time_is_over(method: bytes) -> None:
     scene = Scene()
@@ -203,7 +201,6 @@ def test_waiting_for_a_place_is_taken_off() -> None:
     assert told(scene.stage.connect().take())[b"x-request-deadline"] in (b"99", b"100")
 
 
-@LATE
 def test_time_that_runs_out_in_a_queue_ends_the_call_there() -> None:
     scene = Scene(Queue(5.0))
     client = scene.asks(b"x-request-deadline: 300")
@@ -213,7 +210,6 @@ def test_time_that_runs_out_in_a_queue_ends_the_call_there() -> None:
     assert scene.outcomes == {"unsent": 1.0}
 
 
-@LATE
 def test_who_is_let_in_after_the_time_is_not_sent() -> None:
     queue = Queue(5.0)
     scene = Scene(queue)
@@ -289,7 +285,6 @@ class Elsewhere:
         return self.route
 
 
-@LATE
 def test_when_time_is_up_another_service_is_not_asked_either() -> None:
     other = Stage()
     scene = Scene(Elsewhere(other.route))
@@ -334,3 +329,14 @@ def test_phases_are_those_of_a_policy() -> None:
     assert {name for name in Phases.__dataclass_fields__ if hasattr(policy, name)} == {
         "admit", "depart",
     }  # fmt: skip
+
+
+def test_a_route_without_deadlines_passes_the_fields_on_as_they_are() -> None:
+    scene = Scene()
+    scene.asks(b"X-Other: 1", b"X-Request-Deadline: 300", b"grpc-timeout: 1S")
+    request = scene.stage.connect().take()
+    assert request.lower().count(b"x-request-deadline") == 1
+    assert b"X-Other: 1\r\n" in request
+    plain = Stage([SimpleNamespace(reads=built().reads)])
+    plain.client().says(b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Deadline: 300\r\n\r\n")
+    assert b"\r\nX-Request-Deadline: 300\r\n" in plain.connect().take()
