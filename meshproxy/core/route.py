@@ -22,6 +22,7 @@ Depart = Callable[["Exchange", float], None]
 Settle = Callable[["Exchange", float], None]
 Retry = Callable[["Exchange", float], "float | None"]
 Respond = Callable[["Exchange", float], None]
+Broke = Callable[["Exchange", float], None]
 Rescue = Callable[["Exchange", "Refusal | None", float], "Served | Route | None"]
 Keep = Callable[["Exchange", "Head", float], "Keeper | Served | None"]
 Hedge = Callable[["Exchange", float], float]
@@ -51,7 +52,8 @@ class Endpoint:
 
     __slots__ = (
         "connections", "cost", "cost_at", "dials", "guard", "healthy", "host", "idle", "idle_for",
-        "load", "name", "port", "ramp_since", "retired", "tier", "waiters", "weight", "why_not",
+        "load", "name", "passed_at", "port", "ramp_since", "retired", "tier", "waiters", "weight",
+        "why_not",
     )  # fmt: skip
 
     def __init__(self, name: str, host: str, port: int, weight: int = 1) -> None:
@@ -69,6 +71,7 @@ class Endpoint:
         self.idle_for = IDLE_UPSTREAM
         self.retired = False
         self.healthy = True  # as the active checks say
+        self.passed_at = 0.0  # when the latest active check that went well began
         self.ramp_since = 0.0  # when it came back, for who lets it in slowly
         self.tier = 0  # 0 is asked first
         self.guard: Guard | None = None
@@ -137,6 +140,9 @@ class Cluster:
 class Phases:
     """What the policies of one route do, gathered; an absent phase is an empty tuple.
 
+    `settle` learns from the head of an answer or from a failure without one, `broke` from an
+    answer that broke off after its head.
+
     `rescue` may give an answer, or another route, where the upstream failed for good: `refusal`
     is what the proxy would say itself, None where it would pass on the upstream's own answer.
     `keep` may take a copy of an answer, or give another in its place. `hedge` says after how many
@@ -151,6 +157,7 @@ class Phases:
     settle: tuple[Settle, ...] = ()
     retry: tuple[Retry, ...] = ()
     respond: tuple[Respond, ...] = ()
+    broke: tuple[Broke, ...] = ()
     rescue: tuple[Rescue, ...] = ()
     keep: tuple[Keep, ...] = ()
     hedge: tuple[Hedge, ...] = ()

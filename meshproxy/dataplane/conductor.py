@@ -288,12 +288,10 @@ class Conductor:
         """
         exchange.upstream = None
         exchange.failure = failure
-        if exchange.answered:
-            exchange.flag(failure.reason)
-            exchange.client.cut(exchange)
-            self.conclude(exchange, now)
-            return
         route = exchange.route
+        if exchange.answered:
+            self._broke(exchange, failure, now)
+            return
         if failure is Failure.STALE and not self._may_replay(exchange):
             exchange.failure = failure = Failure.RESET
         for settle in route.phases.settle:
@@ -316,6 +314,18 @@ class Conductor:
         if exchange.endpoint is not None:
             detail = f"{detail} ({exchange.endpoint.name})"
         self._despair(exchange, Refusal(failure.status, failure.reason, detail, route.rule), now)
+
+    def _broke(self, exchange: Exchange, failure: Failure, now: float) -> None:
+        """What had begun as an answer stays incomplete, and must be seen to."""
+        route = exchange.route
+        if route.cluster is not None and exchange.status < 400:
+            route.cluster.series.successes -= 1
+            route.cluster.series.attempted(failure.condition)
+        for broke in route.phases.broke:
+            broke(exchange, now)
+        exchange.flag(failure.reason)
+        exchange.client.cut(exchange)
+        self.conclude(exchange, now)
 
     def _may_replay(self, exchange: Exchange) -> bool:
         """A connection that died before it was of use costs the caller nothing, if it may be so."""
