@@ -13,7 +13,7 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load stalls resilience fuzz conformance clients image lock clean
+.PHONY: help demo test lint format unit bench load stalls resilience fuzz conformance clients image lock clean simulate
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "  make load     locust scenarios with thresholds: mix, burst, failures, reload"
 	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
 	@echo "  make resilience  upstreams killed, stopped, slow, overloaded: what callers feel (minutes)"
+	@echo "  make simulate  every balancer on a skewed fleet, in virtual time (seconds)"
 	@echo "  make fuzz     a million mutated requests and answers against the data plane (minutes)"
 	@echo "  make conformance  who takes what: bad requests through four proxies and to five servers"
 	@echo "  make clients  the test suites of requests, httpie and Autobahn through the sidecar (minutes)"
@@ -74,6 +75,9 @@ stalls: $(READY)
 
 resilience: $(READY)
 	$(PY) -m loadtests.resilience $(ARGS)
+
+simulate: $(READY)
+	$(PY) -m loadtests.balancers $(ARGS)
 
 fuzz: $(READY)
 	$(PY) -m tests.fuzz --inputs 1000000 $(ARGS)

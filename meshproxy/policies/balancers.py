@@ -58,8 +58,12 @@ class TwoChoices:
         tried = exchange.tried
         if better not in tried and allowed(better):
             return better
-        if worse not in tried and allowed(worse):
-            return worse
+        # The other one lost, so it may be the worst of all: it has to win against one more draw.
+        another, _ = self._drawn(self._endpoints, self._draws, now)
+        able = [each for each in (worse, another) if each not in tried and allowed(each)]
+        if able:
+            one, other = able[0], able[-1]
+            return other if self._prefers(one, other, now, self._random()) else one
         left = remaining(self._endpoints, exchange, allowed)
         if len(left) < 2:
             return left[0] if left else None

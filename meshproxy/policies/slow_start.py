@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SlowStart:
-    """Asks a balancer, and lets it see the recovered ones only now and then.
+    """Asks a balancer, and again for another if it chose one that is not to get this request.
 
     It stands around the tiers, so that a tier that is back takes over gradually from the one
     that has carried the load meanwhile.
@@ -38,15 +38,19 @@ class SlowStart:
             self.settle = learn
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
-        window, draw = self._window, self._random
+        endpoint = self._pick(exchange, allowed, now)
+        if endpoint is None or self._lets(endpoint, now):
+            return endpoint
 
-        def gently(endpoint: Endpoint) -> bool:
-            since = endpoint.ramp_since
-            if since and now - since < window and draw() >= ramp(since, window, now):
-                return False
-            return allowed(endpoint)
+        def gently(each: Endpoint) -> bool:
+            return each is not endpoint and self._lets(each, now) and allowed(each)
 
-        endpoint = self._pick(exchange, gently, now)
-        if endpoint is None or endpoint in exchange.tried:
-            return self._pick(exchange, allowed, now)
-        return endpoint
+        other = self._pick(exchange, gently, now)
+        return endpoint if other is None or other in exchange.tried else other
+
+    def _lets(self, endpoint: Endpoint, now: float) -> bool:
+        """Whether it gets this one: always if it did not come back lately."""
+        since, window = endpoint.ramp_since, self._window
+        if not since or now - since >= window:
+            return True
+        return self._random() < ramp(since, window, now)
