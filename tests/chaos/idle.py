@@ -19,6 +19,7 @@ from tests.e2e.harness.sidecar import ROOT, Sidecar, environment
 from tests.e2e.harness.waiting import eventually
 
 from .checker import Ledger, read
+from .relay import Relay, Toxics
 from .scenes import Run
 from .traffic import Traffic
 
@@ -40,8 +41,8 @@ SERVERS: dict[str, tuple[str, ...]] = {
         "-m", "uvicorn", "tests.chaos.served:asgi", "--log-level", "error", "--port", "{port}",
     ),
 }  # fmt: skip
-KEEPS = {"gunicorn": 2.0, "uvicorn": 5.0}
-"""Seconds for which they keep an idle connection by default."""
+FAR = Toxics(latency=0.02, slow_close=0.02)
+"""The way to the server and back, so that a request can be on it while the server closes."""
 
 
 @contextmanager
@@ -66,7 +67,10 @@ def idle_servers(
         parts = []
         for kind in pauses:
             app, log = stack.enter_context(serving(kind, folder))
-            parts.append((kind, stack.enter_context(Sidecar.running(IDLE, app=app)), log))
+            relay = stack.enter_context(Relay.running(app))
+            relay.up = relay.down = FAR
+            sidecar = stack.enter_context(Sidecar.running(IDLE, app=relay.address))
+            parts.append((kind, sidecar, log))
         wait_up([sidecar for _, sidecar, _ in parts])
 
         async def all_of_them() -> list[Ledger]:
