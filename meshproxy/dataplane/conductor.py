@@ -26,12 +26,13 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 class Conductor:
     """Leads each exchange from its head to its log line."""
 
-    __slots__ = ("_clock", "_later", "deadlines", "pool", "races")
+    __slots__ = ("_clock", "_forget", "_later", "deadlines", "pool", "races")
 
     def __init__(self, clock: Callable[[], float], later: Callable[..., Timer], pool: Pool) -> None:
         self._clock = clock
         self._later = later
         self.deadlines = Deadlines(clock, later, self._due)
+        self._forget = self.deadlines.forget
         self.pool = pool
         self.races = Races(self)
 
@@ -41,7 +42,7 @@ class Conductor:
         """Begin an exchange that nobody admits and nobody waits for."""
         self._begin_call(exchange, now)
         self.deadlines.arm(exchange, now)
-        self._attempt(exchange, now)
+        self.attempt(exchange, now)
 
     def begin(self, exchange: Exchange, now: float) -> None:
         """A request head has arrived; its body may still be on the way."""
@@ -55,9 +56,7 @@ class Conductor:
             return
         exchange.route = route = plan.table.match(exchange)
         route.series.in_flight += 1
-        idle = route.idle_timeout or FOREVER
-        exchange.idle_due = now + idle
-        due = now + idle * GLANCE
+        due = now + (route.idle_timeout or FOREVER) * GLANCE
         if route.timeout and exchange.complete:
             exchange.deadline = now + route.timeout
             if exchange.deadline < due:
@@ -86,7 +85,7 @@ class Conductor:
                     endings.reset(exchange, verdict)
                     self.conclude(exchange, now)
                 return
-        self._attempt(exchange, now)
+        self.attempt(exchange, now)
 
     def _park(self, exchange: Exchange, hold: Hold, resume_at: int) -> None:
         """Wait for `wake` or for time; whichever comes first settles it."""
@@ -110,7 +109,8 @@ class Conductor:
         exchange.wake = go_on
         timer = self._later(hold.seconds, expire)
 
-    def _attempt(self, exchange: Exchange, now: float) -> None:
+    def attempt(self, exchange: Exchange, now: float, endpoint: Endpoint | None = None) -> None:
+        """Send it to the endpoint, if one was picked already, else to one that is picked now."""
         if exchange.extras is not None and exchange.deadline:
             # Set by a policy, it may have passed in a queue or come before all that is watched.
             if now >= exchange.deadline:
@@ -119,25 +119,18 @@ class Conductor:
             self.deadlines.look_at(exchange, exchange.due)
         route = exchange.route
         phases = route.phases
-        endpoint = route.lone
         if endpoint is None:
-            endpoint = choice.pick(exchange, now)
-        else:
-            for ask in phases.eligible:
-                if not ask(endpoint, now):
-                    endpoint = None
-                    break
-        if endpoint is None:
-            self._despair(exchange, choice.barred(exchange, route, now), now)
-            return
-        self.send_to(exchange, endpoint, now)
-        if phases.hedge and exchange.attempts == 1:
-            self.races.begin(exchange, now)
-
-    def send_to(self, exchange: Exchange, endpoint: Endpoint, now: float) -> None:
-        """Send this attempt to the endpoint that was picked for it."""
-        route = exchange.route
-        phases = route.phases
+            endpoint = route.lone
+            if endpoint is None:
+                endpoint = choice.pick(exchange, now)
+            else:
+                for ask in phases.eligible:
+                    if not ask(endpoint, now):
+                        endpoint = None
+                        break
+            if endpoint is None:
+                self._despair(exchange, choice.barred(exchange, route, now), now)
+                return
         exchange.attempts += 1
         exchange.endpoint = endpoint
         endpoint.load += 1
@@ -155,6 +148,8 @@ class Conductor:
         if upstream is not None:
             exchange.upstream = upstream
             upstream.send(exchange)
+        if phases.hedge and exchange.attempts == 1:
+            self.races.begin(exchange, now)
 
     def connected(self, exchange: Exchange, upstream: Upstream) -> None:
         """The connection that the pool had promised is here."""
@@ -302,7 +297,7 @@ class Conductor:
             exchange.fresh = True
             exchange.attempts -= 1
             self.leave(exchange)
-            self._attempt(exchange, now)
+            self.attempt(exchange, now)
             return
         if exchange.extras is not None and self.races.lost(exchange, now):
             return
@@ -350,12 +345,12 @@ class Conductor:
         self.leave(exchange)
         exchange.try_due = 0.0
         if delay <= 0.0:
-            self._attempt(exchange, now)
+            self.attempt(exchange, now)
             return
 
         def attempt() -> None:
             if not exchange.concluded:
-                self._attempt(exchange, self._clock())
+                self.attempt(exchange, self._clock())
 
         self._later(delay, attempt)
 
@@ -430,7 +425,7 @@ class Conductor:
         if exchange.concluded:
             return
         exchange.concluded = True
-        self.deadlines.forget(exchange)
+        self._forget(exchange)
         if exchange.endpoint is not None:
             exchange.endpoint.load -= 1
         for release in exchange.deferred:

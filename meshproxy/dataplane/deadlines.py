@@ -28,7 +28,7 @@ Nothing notes the time at which a byte passes, so that none has to be read for t
 class Deadlines:
     """Calls `expired(exchange, now)` for each exchange whose `due` has come."""
 
-    __slots__ = ("_clock", "_expired", "_later", "_running", "_soonest", "_turning")
+    __slots__ = ("_clock", "_expired", "_later", "_running", "_soonest", "_turning", "forget")
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class Deadlines:
         self._clock = clock
         self._later = later
         self._running: set[Exchange] = set()
+        # It has ended. A method of C: no frame of Python is made for it.
+        self.forget = self._running.discard
         self._soonest = 0.0
         self._turning = False
 
@@ -70,10 +72,6 @@ class Deadlines:
             due = exchange.extras.hedge_due
         exchange.due = due
         self.watch(exchange)
-
-    def forget(self, exchange: Exchange) -> None:
-        """It has ended."""
-        self._running.discard(exchange)
 
     def _look(self) -> None:
         if not self._running:

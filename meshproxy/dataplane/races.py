@@ -79,7 +79,7 @@ class Races:
         if all(ask(exchange, now) for ask in exchange.route.phases.rival):
             extras.rival = rival
             exchange.defer(lambda now: self._drop_rival(exchange, now))
-            self._conductor.send_to(rival, endpoint, now)
+            self._conductor.attempt(rival, now, endpoint)
 
     def won(self, exchange: Exchange, now: float) -> Exchange:
         """This one is answered; returns whom the answer is for."""
