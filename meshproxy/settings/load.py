@@ -226,17 +226,19 @@ class _Composer:
         return value
 
     def _from_file(self, event: Event, name: str, path: Path) -> str:
+        shown = path[-2:] == SHOWN
+        what = f"file {name}" if shown else f"secret file {name}"
         try:
             data = self._read_file(name)
             if len(data) > MAX_SECRET:
-                self._problem(event, path, f"secret file {name} is larger than 64 KiB")
+                self._problem(event, path, f"{what} is larger than 64 KiB")
                 return ""
             text = data.decode().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            self._problem(event, path, f"cannot read secret file {name}: {why}")
+            self._problem(event, path, f"cannot read {what}: {why}")
             return ""
-        if path[-2:] != SHOWN:
+        if not shown:
             self._hide({text} - {""}, path)
         return text
 

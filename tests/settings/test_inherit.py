@@ -73,6 +73,19 @@ def test_the_tree_that_was_read_stays_as_it_is() -> None:
     assert tree == {"inbound": {"timeout": "1s", "routes": [{}]}}
 
 
+def test_of_keys_that_exclude_each_other_the_nearest_stands_alone() -> None:
+    either = {"retry": ("one", "other")}
+    outer = {"one": {"a": 1}, "both": 1}
+    routes = [{"retry": {"other": 2}}, {"retry": {"one": {"b": 2}}}, {"retry": {"both": 2}}, {}]
+    settled = settle({"inbound": {"retry": outer, "routes": routes}}, KEYS, either)
+    assert [route["retry"] for route in settled.tree["inbound"]["routes"]] == [
+        {"other": 2, "both": 1},
+        {"one": {"a": 1, "b": 2}, "both": 1},
+        {"one": {"a": 1}, "both": 2},
+        outer,
+    ]
+
+
 def test_there_is_nothing_at_a_path_that_leads_nowhere() -> None:
     assert at_path({"a": [1]}, ("a", 1)) is None
     assert at_path({"a": 1}, ("a", "b")) is None

@@ -122,6 +122,19 @@ def test_a_secret_that_is_too_large_or_no_text_is_refused() -> None:
     ]
 
 
+def test_a_written_answer_may_stand_in_a_file_and_is_no_secret() -> None:
+    files = {"/items.json": b"[]\n"}
+    text = b"fallback: {static: {body: 'file:/items.json'}}\n"
+    document = read(text, "f.yaml", {}, files.__getitem__)
+    assert document.tree == {"fallback": {"static": {"body": "[]"}}}
+    assert (document.secrets, document.secret_paths) == (set(), set())
+
+
+def test_such_a_file_is_not_called_a_secret_when_it_is_too_large() -> None:
+    document = read(b"static: {body: 'file:/big'}\n", "f.yaml", {}, {"/big": b"x" * 70_000}.get)
+    assert [problem.message for problem in document.problems] == ["file /big is larger than 64 KiB"]
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused_with_reasons(data: bytes) -> None:
     assert _outcome(data)

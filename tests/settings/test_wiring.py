@@ -29,10 +29,26 @@ outbound:
     b: {hosts: ['shop:82'], endpoints: ['10.0.0.1:82']}
 """
 
+FALLBACKS_THAT_END = """
+outbound:
+  defaults: {fallback: {service: spare}}
+  services:
+    a: {endpoints: ['10.0.0.1:81'], routes: [{match: /x, fallback: {static: {body: sorry}}}]}
+    b: {endpoints: ['10.0.0.1:82'], fallback: {service: a}}
+    spare: {endpoints: ['10.0.0.1:83'], fallback: {static: {status: 503}}}
+"""
+
 
 @pytest.mark.parametrize(
     "text",
-    [OWN_INBOUND, PORT_OF_ANOTHER_MACHINE, ANY_FREE_PORT, TWO_ADDRESSES, ONE_HOST_WITH_TWO_PORTS],
+    [
+        OWN_INBOUND,
+        PORT_OF_ANOTHER_MACHINE,
+        ANY_FREE_PORT,
+        TWO_ADDRESSES,
+        ONE_HOST_WITH_TWO_PORTS,
+        FALLBACKS_THAT_END,
+    ],
 )
 def test_what_can_work_is_taken(text: str) -> None:
     assert validate(text.encode(), "f.yaml", {}).file
