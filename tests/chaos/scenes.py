@@ -133,13 +133,18 @@ def hurt_one(
     deeds: list[Deed] = [(third, lambda: hurt(scene)), (2.0 * third, lambda: mend(scene))]
     logs = (scene.upstream.log, sound.log)
     before = [len(read(log)) for log in logs]
+    counted = sidecar.total("meshproxy_requests_total")
     ledger = asyncio.run(
         _ask(sidecar.outbound, "pair", rate, seconds, deeds, ("GET", "GET", "POST"))
     )
     hurt_saw, sound_saw = (read(log)[old:] for log, old in zip(logs, before, strict=True))
     assert len(hurt_saw) > rate * third / 4.0, "the one that is hurt had no traffic"
     seen = hurt_saw + sound_saw
-    return Run(ledger, seen, sidecar.rss(), ledger.verdicts(seen, TRIES))
+    broken = ledger.verdicts(seen, TRIES)
+    counted = sidecar.total("meshproxy_requests_total") - counted
+    if counted != len(ledger.sent):
+        broken.append(f"the sidecar counted {counted} requests of {len(ledger.sent)}")
+    return Run(ledger, seen, sidecar.rss(), broken)
 
 
 async def _ask(
