@@ -127,6 +127,9 @@ class Store:
         self._variants.setdefault(primary, (names, set()))[1].add(secondary)
         self.entries[entry.key] = entry
         self.bytes += entry.size
+        self._make_room()
+
+    def _make_room(self) -> None:
         while self.bytes > self.most_bytes or len(self.entries) > self.most:
             self.drop(next(iter(self.entries)))
             self.evicted += 1
@@ -148,6 +151,7 @@ class Store:
         entry.says, entry.fields, entry.born = says, fields, born
         entry.busy_until = entry.failing_until = 0.0
         self.bytes += entry.size if stored else 0
+        self._make_room()
 
     # Invalidation
 
