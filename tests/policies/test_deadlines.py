@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from meshproxy.core.exchange import Exchange, Peer
 from meshproxy.core.route import Phases, Route
 from meshproxy.core.verdict import Hold, Refusal
+from meshproxy.dataplane.listener import own_block
 from meshproxy.policies.contract import Scope
 from meshproxy.policies.deadlines import Deadlines, DeadlinesSpec
 from tests.fakes import Client, Stage
@@ -41,7 +42,7 @@ class Scene:
     ) -> None:
         self.scope = scope_of("a")
         self.stage = Stage([built(self.scope), *others], endpoints=endpoints, **route)
-        self.stage.listener.peer = Peer("127.0.0.1", trusted, b"x-forwarded-for: x\r\nhost: ")
+        self.stage.listener.peer = Peer("127.0.0.1", trusted, own_block("127.0.0.1"))
 
     def asks(self, *fields: bytes, rest: bytes = b"", method: bytes = b"GET") -> Client:
         client = self.stage.client()
@@ -340,3 +341,58 @@ def test_a_route_without_deadlines_passes_the_fields_on_as_they_are() -> None:
     plain = Stage([SimpleNamespace(reads=built().reads)])
     plain.client().says(b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Deadline: 300\r\n\r\n")
     assert b"\r\nX-Request-Deadline: 300\r\n" in plain.connect().take()
+
+
+class Chain:
+    """Sidecars in a row on clocks that go together; bytes take a millisecond from each to the next.
+
+    What the last of them sends reaches an app that never answers.
+    """
+
+    def __init__(self, hops: int) -> None:
+        self.scenes = [Scene() for _ in range(hops)]
+        self.clients = [scene.stage.client() for scene in self.scenes]
+        self.took = 0
+        self.ended: dict[int, int] = {}
+        self.asked: list[int] = []
+
+    def tick(self) -> None:
+        """A millisecond passes, and what was written before it arrives one hop further on."""
+        self.took += 1
+        for scene in self.scenes:
+            scene.stage.time.pass_by(0.001)
+        for index, scene in reversed(list(enumerate(self.scenes))):
+            if scene.stage.dials:
+                self.asked.append(int(told(self._connect(index))[b"x-request-deadline"]))
+        for index, scene in enumerate(self.scenes):
+            self._answer(index)
+            if scene.stage.logged:
+                self.ended.setdefault(index, self.took)
+
+    def _connect(self, index: int) -> bytes:
+        request = self.scenes[index].stage.connect().take()
+        if index + 1 < len(self.clients):
+            self.clients[index + 1].says(request)
+        return request
+
+    def _answer(self, index: int) -> None:
+        connections = self.scenes[index].stage.connections
+        if not connections or index + 1 == len(self.clients):
+            return
+        following = self.clients[index + 1]
+        if connections[0].aborted and not following.transport.closed:
+            following.leaves()
+        elif answer := following.hears():
+            self.scenes[index].stage.answer(connections[0], answer)
+
+
+def test_three_hops_stop_within_twenty_milliseconds_of_the_deadline() -> None:
+    chain = Chain(3)
+    chain.clients[0].says(b"GET / HTTP/1.1\r\nHost: a\r\nx-request-deadline: 300\r\n\r\n")
+    while chain.took < 1000 and len(chain.ended) < 3:
+        chain.tick()
+    assert chain.asked == [300, 300, 300]  # a sidecar adds no time of its own
+    assert sorted(chain.ended) == [0, 1, 2]
+    assert all(295 <= ended <= 320 for ended in chain.ended.values()), chain.ended
+    assert chain.clients[0].hears().startswith(b"HTTP/1.1 504 ")
+    assert chain.scenes[2].stage.connections[0].aborted
