@@ -45,6 +45,10 @@ outbound:
       circuit_breaker: {consecutive_failures: 2, open_for: 60s, max_open_for: 60s}
       fallback: {service: spare}
     prefixed: {endpoints: [<closed>], prefix: /p, listen: <own>, fallback: {service: spare}}
+    kept:
+      endpoints: [<app>]
+      cache: {ttl: 1ms, stale_while_revalidate: 0s}
+      fallback: {service: spare}
     both: {endpoints: [<closed>], fallback: {service: items}}
     spare: {endpoints: [<spare>]}
 """
@@ -217,6 +221,19 @@ def test_the_path_is_the_one_that_the_first_would_have_seen(
     ask(sidecar, "anything", "/p/orders/7")
     fetch(sidecar.where("own"), "/p/orders/8")
     assert [one.target for one in other.requests] == ["/orders/7", "/p/orders/8"]
+
+
+def test_what_the_cache_still_has_goes_first(
+    sidecar: Sidecar, origin: Origin, other: Origin
+) -> None:
+    origin.script = answering(reply(body=b"fresh"))
+    assert ask(sidecar, "kept", "/seen").body == b"fresh"
+    origin.forget()
+    origin.script = answering(reply(503, b"broken"))
+    stale, never = ask(sidecar, "kept", "/seen"), ask(sidecar, "kept", "/never-seen")
+    assert (stale.body, stale.get("x-fallback")) == (b"fresh", "cache")
+    assert stale.get("age") is not None
+    assert (never.body, never.get("x-fallback")) == (b"from the spare", "service")
 
 
 def test_nobody_is_passed_on_twice(sidecar: Sidecar) -> None:

@@ -78,3 +78,34 @@ def test_what_counts_as_a_failure_is_inherited() -> None:
     assert classifier.failed(exchange)
     exchange.status = 500
     assert not classifier.failed(exchange)
+
+
+STANDS_IN = """
+outbound:
+  unknown_hosts: pass
+  defaults: {retry: off, fallback: {service: spare}}
+  services:
+    a: {endpoints: ['10.0.0.1:80'], listen: '127.0.0.1:15102'}
+    spare:
+      endpoints: ['10.0.0.1:81', '10.0.0.1:82']
+      fallback: off
+      load_balancer: {strategy: ring_hash, hash: 'header:x-user'}
+"""
+
+
+def test_a_listener_reads_what_a_service_that_stands_in_goes_by() -> None:
+    table = build(STANDS_IN, Ledger()).plans["outbound.services.a"].kinds.table
+    assert b"x-user" in table
+    alone = STANDS_IN.replace("fallback: {service: spare}", "fallback: off")
+    table = build(alone, Ledger()).plans["outbound.services.a"].kinds.table
+    assert b"x-user" not in table
+
+
+def test_a_service_stands_in_for_services_and_not_for_hosts_of_the_callers_choice() -> None:
+    routes = {
+        (route.name, route.cluster.name): route.phases.rescue
+        for route in build(STANDS_IN, Ledger()).plans["outbound"].routes
+        if route.cluster is not None
+    }
+    assert {name for name, rescue in routes.items() if rescue} == {("default", "a")}
+    assert len(routes) > 2
