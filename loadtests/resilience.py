@@ -32,6 +32,7 @@ TRIALS: dict[str, Trial] = {
     "storm": trials.storm,
     "outage": trials.outage,
     "hurt": trials.hurt,
+    "helped": trials.helped,
     "idle": trials.idle_servers,
 }
 

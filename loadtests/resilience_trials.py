@@ -54,13 +54,22 @@ def idle_servers(tell: Tell) -> Iterator[Figure]:
 
 def hurt(tell: Tell) -> Iterator[Figure]:
     """One upstream of two, hurt for ten seconds out of thirty, at 100 requests a second."""
+    yield from _hurt(tell, "", False, scenes.TRIES)
+
+
+def helped(tell: Tell) -> Iterator[Figure]:
+    """The same, with hedging and a fallback to another service."""
+    yield from _hurt(tell, ", hedge and fallback", True, scenes.MOST_TRIES)
+
+
+def _hurt(tell: Tell, also: str, helped: bool, tries: int) -> Iterator[Figure]:
     for fault in scenes.FAULTS:
-        with TemporaryDirectory() as folder, scenes.pair(Path(folder)) as stage:
-            run = scenes.hurt_one(stage, fault, rate=100.0, seconds=30.0)
-        tell(run.ledger.line(f"upstream-{fault}", run.rss))
+        with TemporaryDirectory() as folder, scenes.pair(Path(folder), helped) as stage:
+            run = scenes.hurt_one(stage, fault, rate=100.0, seconds=30.0, tries=tries)
+        tell(run.ledger.line(f"upstream-{fault}{'-helped' if helped else ''}", run.rss))
         gets = [one for one in run.ledger.sent if one.method == "GET"]
         lost = sum(not one.ok for one in gets) / len(gets)
-        trial = f"upstream {fault}"
+        trial = f"upstream {fault}{also}"
         yield from accounted(trial, run)
         yield Figure(trial, "GETs without an answer", percent(lost), "%", note=outcomes(run))
         yield Figure(trial, "GETs and POSTs, p99", run.ledger.percentile(0.99) * 1000.0, "ms")

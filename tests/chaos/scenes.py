@@ -60,6 +60,17 @@ logs: {level: error, access: {errors: false}}
 TRIES = 3 + 1
 """Deliveries that a GET may cost: three attempts, and one more on a reused connection."""
 
+HELPED = """
+    hedge: {after: 50ms, max_extra: 100%}
+    fallback: {service: spare}
+    deadlines: {}
+"""
+SPARE = """
+    spare: {endpoints: [<sound>], fallback: off}
+"""
+MOST_TRIES = TRIES + 1 + TRIES
+"""The same where a second attempt may run beside the first, and another service may help out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -112,19 +123,31 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], Callable[[Scene], None]]] = {
 
 
 @contextmanager
-def pair(folder: Path) -> Iterator[tuple[Sidecar, Scene, Upstream]]:
-    """A sidecar before two upstreams; the first one can be hurt."""
+def pair(folder: Path, helped: bool = False) -> Iterator[tuple[Sidecar, Scene, Upstream]]:
+    """A sidecar before two upstreams; the first one can be hurt.
+
+    `helped` adds hedging and a fallback to what it does about that.
+    """
+    config = PAIR
+    if helped:
+        config = PAIR.replace(
+            "  services:", f"{HELPED.strip(chr(10))}\n  services:{SPARE.rstrip()}"
+        )
     with (
         Upstream.running(folder) as hurt,
         Upstream.running(folder) as sound,
         Relay.running(hurt.address) as relay,
-        Sidecar.running(PAIR, hurt=relay.address, sound=sound.address) as sidecar,
+        Sidecar.running(config, hurt=relay.address, sound=sound.address) as sidecar,
     ):
         yield sidecar, Scene(hurt, relay), sound
 
 
 def hurt_one(
-    stage: tuple[Sidecar, Scene, Upstream], fault: str, rate: float, seconds: float
+    stage: tuple[Sidecar, Scene, Upstream],
+    fault: str,
+    rate: float,
+    seconds: float,
+    tries: int = TRIES,
 ) -> Run:
     """Hurt one of two in the middle third of the time, and mend it."""
     sidecar, scene, sound = stage
@@ -140,7 +163,7 @@ def hurt_one(
     hurt_saw, sound_saw = (read(log)[old:] for log, old in zip(logs, before, strict=True))
     assert len(hurt_saw) > rate * third / 4.0, "the one that is hurt had no traffic"
     seen = hurt_saw + sound_saw
-    broken = ledger.verdicts(seen, TRIES)
+    broken = ledger.verdicts(seen, tries)
     counted = sidecar.total("meshproxy_requests_total") - counted
     if counted != len(ledger.sent):
         broken.append(f"the sidecar counted {counted} requests of {len(ledger.sent)}")

@@ -51,6 +51,18 @@ def test_an_upstream_that_is_hurt_costs_no_post_twice_and_nobody_an_answer(
     eventually(lambda: whole_again(sidecar), 10, "recovery")
 
 
+@pytest.mark.slow
+def test_second_attempts_and_other_services_cost_no_post_twice_either(tmp_path: Path) -> None:
+    """Hedging and a fallback beside retries: those who help must not do harm."""
+    with scenes.pair(tmp_path, helped=True) as stage:
+        for fault in ("killed", "slow"):
+            run = scenes.hurt_one(stage, fault, rate=80, seconds=1.8, tries=scenes.MOST_TRIES)
+            assert run.broken == []
+            gets = [one for one in run.ledger.sent if one.method == "GET"]
+            assert sum(one.ok for one in gets) >= 0.98 * len(gets), run.ledger.outcomes()
+        assert stage[0].total("meshproxy_hedges_total", outcome="won") > 0
+
+
 def whole_again(sidecar: Sidecar) -> bool:
     with Client(sidecar.outbound) as client:
         return all(client.ask("GET", "/", {"Host": "pair"}).status == 200 for _ in range(20))
