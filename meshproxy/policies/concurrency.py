@@ -1,26 +1,34 @@
 """Concurrency: how many exchanges may run at once, and how many may wait for a place.
 
-A place is handed from who leaves to who has waited longest. It is given back through the
-exchange's deferred releases, so no end of an exchange can lose one; an exchange that left
-the queue takes none. Why an exchange ends is not known here.
+The limit is a number, or learned from how long answers take (`learner`). Who waits and who is
+next is `places`; in shadow mode the same is `played` and refuses nobody. Why an exchange ends
+is not known here.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from math import isqrt
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from meshproxy.core.fields import Duration
-from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Hold, Refusal
+from meshproxy.logic.gradient import Bounds
 from meshproxy.policies.contract import Scope, Spec
+from meshproxy.policies.learner import Learner
+from meshproxy.policies.places import Places, Ticket
+from meshproxy.policies.played import Shadowed, ShadowedAdaptive
+from meshproxy.policies.shadow import Mode
+from meshproxy.policies.sheds import sheds
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
+
+ADAPTIVE: Literal["adaptive"] = "adaptive"
+AUTO: Literal["auto"] = "auto"
 
 
 class ConcurrencySpec(Spec):
@@ -29,134 +37,129 @@ class ConcurrencySpec(Spec):
     key: ClassVar[str] = "concurrency"
     always: ClassVar[bool] = True
 
-    max: int = Field(default=1024, ge=1, description="Requests in flight at once.")
-    queue: int = Field(default=128, ge=0, description="Requests that may wait for a place.")
+    max: int | Literal["adaptive"] = Field(
+        default=1024, description="Requests in flight at once; adaptive learns it from answers."
+    )
+    min: int = Field(default=10, ge=1, description="adaptive never goes below.")
+    ceiling: int = Field(default=1000, ge=1, description="adaptive never goes above.")
+    queue: int | Literal["auto"] = Field(
+        default=128,
+        description="Requests that may wait; auto, the default of adaptive, is the limit's root.",
+    )
     queue_timeout: Duration = Field(default=1.0, description="How long one may wait.")
+    mode: Mode = "enforce"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        # What waits is added to every answer: where latency is the measure, few may.
+        if isinstance(value, dict) and value.get("max") == ADAPTIVE:
+            return {"queue": AUTO, **value}
+        return value
 
     @model_validator(mode="after")
     def _agree(self) -> ConcurrencySpec:
+        for name, least in (("max", 1), ("queue", 0)):
+            found = getattr(self, name)
+            if isinstance(found, int) and found < least:
+                message = "{name} must be at least {least}"
+                raise PydanticCustomError("least", message, {"name": name, "least": least})
         if self.queue and self.queue_timeout <= 0.0:
             raise PydanticCustomError(
                 "queue_timeout", "queue_timeout must be above zero; queue: 0 does without a queue"
             )
+        if self.max != ADAPTIVE and {"min", "ceiling"} & self.model_fields_set:
+            raise PydanticCustomError("bounds", "min and ceiling need max: adaptive")
+        if self.ceiling < self.min:
+            raise PydanticCustomError("bounds", "ceiling must not be below min")
         return self
 
-    def build(self, scope: Scope) -> Concurrency:
+    def build(self, scope: Scope) -> Concurrency | Shadowed | None:
         """Per owner and cluster: a rule written for every service counts each of them apart."""
+        if self.mode == "off":
+            return None
         upstream = scope.cluster.name
-        places = scope.state("concurrency", lambda: Places(upstream, scope.owner), upstream)
-        written = (self.max, self.queue, self.queue_timeout, scope.rule)
-        return scope.state(
-            "concurrency", lambda: Concurrency(self, scope.rule, places), upstream, written
-        )
+        written = (self.model_dump_json(), scope.rule)
+        made = self._made(scope)  # in any case: it names the cells that it stands on
+        return scope.state("concurrency", lambda: made, upstream, written)
 
+    def _made(self, scope: Scope) -> Concurrency | Shadowed:
+        if self.mode == "shadow":
+            return (ShadowedAdaptive if self.max == ADAPTIVE else Shadowed)(self, scope)
+        return (Adaptive if self.max == ADAPTIVE else Concurrency)(self, scope)
 
-class Places:
-    """What the ledger keeps: how many places are taken, and who waits, longest first.
-
-    `most` is how many there may be, as the generation of the file says that admitted last;
-    exchanges of an older one give their places back under it too.
-    """
-
-    __slots__ = ("in_use", "letting_in", "most", "owner", "refused", "upstream", "waiting")
-
-    def __init__(self, upstream: str, owner: str) -> None:
-        self.upstream = upstream
-        self.owner = owner
-        self.most = 0
-        self.in_use = 0
-        self.refused = 0
-        self.letting_in = False
-        self.waiting: OrderedDict[Ticket, None] = OrderedDict()
-
-    def release(self, now: float) -> None:
-        """A place is free."""
-        self.in_use -= 1
-        if self.waiting:
-            self.let_in(now)
-
-    def let_in(self, now: float) -> None:
-        """Seat those who waited longest, while there is room.
-
-        An exchange that wakes may end at once and free its place again; the loop that is
-        already running then goes on with the next, so a long queue is no deep recursion.
-        """
-        if self.letting_in:
-            return
-        self.letting_in = True
-        try:
-            while self.waiting and self.in_use < self.most:
-                ticket, _ = self.waiting.popitem(last=False)
-                wake = ticket.exchange.wake
-                # Whoever is not parked any more (expired, concluded) has left the queue.
-                if wake is not None and not ticket.exchange.concluded:
-                    self.in_use += 1
-                    ticket.seated = True
-                    wake(now)
-        finally:
-            self.letting_in = False
-
-    def samples(self) -> Iterable[Sample]:
-        where = (("upstream", self.upstream), ("scope", self.owner))
-        yield Sample("meshproxy_concurrency_in_use", where, float(self.in_use))
-        yield Sample("meshproxy_concurrency_queued", where, float(len(self.waiting)))
-
-
-class Ticket:
-    """One exchange in the queue, and later in its place."""
-
-    __slots__ = ("_places", "exchange", "seated")
-
-    def __init__(self, places: Places, exchange: Exchange) -> None:
-        self._places = places
-        self.exchange = exchange
-        self.seated = False
-
-    def leave(self, now: float) -> None:
-        """The exchange has ended: give the place back, or step out of the queue."""
-        if self.seated:
-            self._places.release(now)
-        else:
-            self._places.waiting.pop(self, None)
+    def room(self, most: int) -> int:
+        """How many may wait where so many may run."""
+        return isqrt(most) if self.queue == AUTO else self.queue
 
 
 class Concurrency:
     """The rule of one generation of the file, over places that outlive it."""
 
-    __slots__ = ("_full", "_hold", "_max", "_places", "_queue", "_release", "_rule")
+    __slots__ = (
+        "_direction", "_max", "_places", "_queue", "_release", "_rule", "_sheds", "_spec", "_wait",
+    )  # fmt: skip
 
     section = "concurrency"
 
-    def __init__(self, spec: ConcurrencySpec, rule: str, places: Places) -> None:
+    def __init__(self, spec: ConcurrencySpec, scope: Scope) -> None:
+        upstream = scope.cluster.name
+        places = scope.state("places", lambda: Places(upstream, scope.owner), upstream)
         self._places = places
-        self._max = spec.max
-        self._queue = spec.queue
-        self._rule = rule
+        self._spec = spec
+        self._max = 0 if spec.max == ADAPTIVE else spec.max
+        self._queue = spec.room(self._max)
+        self._rule = scope.rule
+        self._direction = scope.direction
         self._release = places.release
-        wait = max(1.0, spec.queue_timeout)
-        busy = f"concurrency: all {spec.max} places are taken"
-        full = f"{busy}, and so is the queue of {spec.queue}" if spec.queue else busy
-        late = Refusal(503, "UO", f"{busy}, and none came free in time", rule, wait)
-        self._full = Refusal(503, "UO", full, rule, wait)
-        self._hold = Hold(spec.queue_timeout, late)
+        self._sheds = sheds(scope)
+        self._wait = Hold(spec.queue_timeout, again=True)
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
         places = self._places
-        places.most = self._max
         if places.waiting:
+            ticket = places.tickets.get(exchange)
+            if ticket is not None:
+                return self._called(exchange, ticket)
             # A reload may have made room: those who waited come first.
+            places.most = self._max
             places.let_in(now)
-        if places.in_use < self._max and not places.waiting:
+        places.most = self._max
+        if places.in_use < self._max and not places.line.size:
             places.in_use += 1
             exchange.deferred.append(self._release)
             return None
-        if len(places.waiting) >= self._queue:
-            places.refused += 1
-            return self._full
-        ticket = Ticket(places, exchange)
-        places.waiting[ticket] = None
-        exchange.defer(ticket.leave)
-        return self._hold
+        if places.line.size >= self._queue and not (
+            self._queue and places.give_way(exchange.priority, now)
+        ):
+            return self._refused(exchange)
+        places.join(exchange, exchange.priority)
+        return self._wait
+
+    def _called(self, exchange: Exchange, ticket: Ticket) -> Refusal | None:
+        """One who waited: seated, put out, or its time is over."""
+        self._places.forget(ticket)
+        if ticket.seated:
+            return None
+        if ticket.put_out:
+            return self._refused(exchange)
+        self._count(exchange, "queue_timeout")
+        return self._refusal(f"{self._busy()}, and none came free in time")
+
+    def _refused(self, exchange: Exchange) -> Refusal:
+        self._count(exchange, "concurrency")
+        full = f", and so is the queue of {self._queue}" if self._queue else ""
+        return self._refusal(f"{self._busy()}{full}")
+
+    def _count(self, exchange: Exchange, why: str) -> None:
+        self._places.refused += 1
+        self._sheds.count(self._direction, exchange.route.name, why)
+
+    def _busy(self) -> str:
+        return f"concurrency: all {self._max} places are taken"
+
+    def _refusal(self, detail: str) -> Refusal:
+        return Refusal(503, "UO", detail, self._rule, max(1.0, self._spec.queue_timeout))
 
     def report(self, now: float) -> Mapping[str, Any]:  # noqa: ARG002  # a count has no age
         places = self._places
@@ -167,6 +170,27 @@ class Concurrency:
             "max": self._max,
             "in_use": places.in_use,
             "queue": self._queue,
-            "queued": len(places.waiting),
+            "queued": places.line.size,
             "refused": places.refused,
         }
+
+
+class Adaptive(Concurrency):
+    """The same with a limit that is learned."""
+
+    __slots__ = ("_learner",)
+
+    def __init__(self, spec: ConcurrencySpec, scope: Scope) -> None:
+        super().__init__(spec, scope)
+        self._learner = Learner(Bounds(spec.min, spec.ceiling), scope)
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
+        self._max = most = self._learner.most()
+        self._queue = self._spec.room(most)
+        return super().admit(exchange, now)
+
+    def settle(self, exchange: Exchange, now: float) -> None:
+        self._learner.look(exchange, self._places.in_use, now)
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {**super().report(now), **self._learner.report(), "adaptive": True}

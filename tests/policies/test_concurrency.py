@@ -22,22 +22,32 @@ NOW = 1000.0
 class Walk:
     """What the data plane does with an exchange, as far as a place is concerned."""
 
-    def __init__(self, policy: Concurrency, ends_at_once: bool = False) -> None:
+    def __init__(self, policy: Any, ends_at_once: bool = False, priority: int = 1) -> None:
         self.exchange: Exchange = exchange()
+        self.exchange.more().priority = priority
+        self.policy = policy
         self.ends_at_once = ends_at_once
         self.state = "new"
-        verdict = policy.admit(self.exchange, NOW)
+        self.refusal: Refusal | None = None
+        self._ask(NOW)
+
+    def _ask(self, now: float) -> None:
+        verdict = self.policy.admit(self.exchange, now)
         if isinstance(verdict, Hold):
+            assert verdict.again
+            assert verdict.expired is None
             self.state = "parked"
-            self.exchange.wake = self._woken
+            self.exchange.wake = self.woken
         elif isinstance(verdict, Refusal):
+            self.refusal = verdict
             self.end("refused")
         else:
             self._runs()
 
-    def _woken(self, now: float) -> None:
+    def woken(self, now: float) -> None:
+        """By a place that came free; by somebody more important; or because time is up."""
         self.exchange.wake = None
-        self._runs()
+        self._ask(now)
 
     def _runs(self) -> None:
         assert self.state in ("new", "parked"), "woken twice"
@@ -54,7 +64,9 @@ class Walk:
 
 
 def policy(scene: Scene | None = None, **raw: Any) -> Concurrency:
-    return ConcurrencySpec.model_validate(raw).build((scene or Scene()).scope())
+    built = ConcurrencySpec.model_validate(raw).build((scene or Scene()).scope())
+    assert isinstance(built, Concurrency)
+    return built
 
 
 def test_places_are_taken_and_the_rest_is_refused() -> None:
@@ -80,17 +92,61 @@ def test_a_free_place_goes_to_whoever_waited_longest() -> None:
 
 def test_who_waits_too_long_is_refused_and_frees_nothing() -> None:
     narrow = policy(max=1, queue=1, queue_timeout="250ms")
-    running, late = Walk(narrow), exchange()
-    hold = narrow.admit(late, NOW)
+    running, late = Walk(narrow), Walk(narrow)
+    assert late.state == "parked"
+    late.woken(NOW)
+    assert (late.state, running.state) == ("refused", "running")
+    assert late.refusal is not None
+    assert (late.refusal.status, late.refusal.reason) == (503, "UO")
+    assert late.refusal.detail == "concurrency: all 1 places are taken, and none came free in time"
+    assert (narrow.report(NOW)["queued"], narrow.report(NOW)["refused"]) == (0, 1)
+    assert Walk(narrow).state == "parked"
+
+
+def test_one_waits_as_long_as_the_file_says() -> None:
+    narrow = policy(max=1, queue=1, queue_timeout="250ms")
+    Walk(narrow)
+    hold = narrow.admit(exchange(), NOW)
     assert isinstance(hold, Hold)
     assert hold.seconds == 0.25
-    assert hold.expired is not None
-    assert (hold.expired.status, hold.expired.reason) == (503, "UO")
-    late.concluded = True
-    late.deferred[0](NOW)
-    assert [report["queued"] for report in [narrow.report(NOW)]] == [0]
-    assert Walk(narrow).state == "parked"
-    assert running.state == "running"
+
+
+def test_the_more_important_is_let_in_first() -> None:
+    narrow = policy(max=1, queue=4)
+    running = Walk(narrow)
+    low, normal, high, other = (Walk(narrow, priority=rank) for rank in (2, 1, 0, 1))
+    for ends, seated in ((running, high), (high, normal), (normal, other), (other, low)):
+        ends.end()
+        assert seated.state == "running"
+
+
+def test_a_full_queue_puts_out_the_least_important() -> None:
+    narrow = policy(max=1, queue=2)
+    Walk(narrow)
+    normal, low = Walk(narrow), Walk(narrow, priority=2)
+    high = Walk(narrow, priority=0)
+    assert (normal.state, low.state, high.state) == ("parked", "refused", "parked")
+    assert low.refusal is not None
+    assert low.refusal.detail.endswith("and so is the queue of 2")
+    assert Walk(narrow, priority=2).state == "refused"
+    assert Walk(narrow).state == "refused", "an equal puts nobody out"
+    assert narrow.report(NOW)["queued"] == 2
+
+
+def test_what_is_shed_is_counted_by_why() -> None:
+    scene = Scene()
+    narrow = policy(scene, max=1, queue=1)
+    Walk(narrow)
+    late = Walk(narrow)
+    Walk(narrow)
+    late.woken(NOW)
+    samples = scene.samples()
+    for why in ("concurrency", "queue_timeout"):
+        assert samples["meshproxy_shed_total", "inbound", "default", why] == 1.0
+
+
+def test_off_is_no_policy_at_all() -> None:
+    assert ConcurrencySpec(mode="off").build(Scene().scope()) is None
 
 
 def test_a_full_queue_takes_nobody() -> None:
@@ -168,6 +224,9 @@ def test_clusters_under_one_rule_count_apart() -> None:
         ("meshproxy_concurrency_queued", "users", "outbound.defaults"): 0.0,
         ("meshproxy_concurrency_in_use", "payments", "outbound.defaults"): 1.0,
         ("meshproxy_concurrency_queued", "payments", "outbound.defaults"): 0.0,
+        ("meshproxy_concurrency_limit", "users", "outbound.defaults"): 1.0,
+        ("meshproxy_concurrency_limit", "payments", "outbound.defaults"): 1.0,
+        ("meshproxy_shed_total", "inbound", "default", "concurrency"): 1.0,
     }
 
 
@@ -192,8 +251,10 @@ def test_the_defaults_are_those_of_the_reference() -> None:
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ({"max": 0}, "greater than or equal to 1"),
-        ({"queue": -1}, "greater than or equal to 0"),
+        ({"max": 0}, "max must be at least 1"),
+        ({"queue": -1}, "queue must be at least 0"),
+        ({"min": 5}, "min and ceiling need max: adaptive"),
+        ({"max": "adaptive", "min": 5, "ceiling": 4}, "ceiling must not be below min"),
         ({"queue_timeout": 1}, "add a unit"),
         ({"queue_timeout": "0s"}, "queue: 0 does without a queue"),
     ],
@@ -219,16 +280,21 @@ class Crowd(RuleBasedStateMachine):
         self.scene.reload()
         self.ceiling = max(most, len(self._in("running")))
 
-    @rule()
-    def arrive(self) -> None:
+    @rule(priority=integers(0, 3))
+    def arrive(self, priority: int) -> None:
         parked = self._in("parked")
-        self.walks.append(Walk(self.policy))
+        self.walks.append(Walk(self.policy, priority=priority))
         if self.walks[-1].state == "running":
             assert not set(parked) & set(self._in("parked")), "somebody was overtaken"
 
     @rule()
     def arrive_and_end_as_soon_as_let_in(self) -> None:
         self.walks.append(Walk(self.policy, ends_at_once=True))
+
+    @precondition(lambda self: any(w.state == "parked" for w in self.walks))
+    @rule()
+    def time_is_up(self) -> None:
+        self._in("parked")[0].woken(NOW)
 
     @precondition(lambda self: any(w.state in ("running", "parked") for w in self.walks))
     @rule(draw=data())

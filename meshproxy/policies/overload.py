@@ -1,0 +1,125 @@
+"""Overload: refuse some so that the rest is served, when this very process has too much to do.
+
+What presses (the event loop is late, memory is short) is looked at by whoever holds the clock;
+how much is refused then is `logic.pressure`. The probes and the admin port are not asked here,
+so they always answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from meshproxy.core.fields import Percent, Timeout
+from meshproxy.core.report import Sample
+from meshproxy.core.verdict import Refusal
+from meshproxy.logic.pressure import CLOSING, Most, Pressure
+from meshproxy.policies.contract import Scope, Spec
+from meshproxy.policies.shadow import Mode, Shadows, shadows
+from meshproxy.policies.sheds import Sheds, sheds
+
+if TYPE_CHECKING:
+    from meshproxy.core.exchange import Exchange
+
+CELL = ("overload",)
+"""Where the ledger keeps the gauge."""
+
+_DETAILS = {
+    "loop_lag": "overload: more is asked of this proxy than it has processor time for",
+    "memory": "overload: this proxy is short of memory",
+}
+
+
+class OverloadSpec(Spec):
+    """Shed by priority when the event loop is late or memory is short; off by default."""
+
+    key: ClassVar[str] = "overload"
+
+    loop_lag: Timeout = Field(default=0.1, description="How late the event loop may be.")
+    memory: Percent = Field(
+        default=0.9, gt=0.0, description="Share of the cgroup's limit, or of all there is."
+    )
+    mode: Mode = "enforce"
+
+    @property
+    def most(self) -> Most:
+        return Most(self.loop_lag, self.memory)
+
+    def build(self, scope: Scope) -> Overload | ShadowOverload | None:
+        if self.mode == "off":
+            return None
+        gauge = scope.draft.state(CELL, Gauge)
+        if self.mode == "shadow":
+            return ShadowOverload(gauge.pressure, scope, shadows(scope))
+        return Overload(gauge.pressure, scope, sheds(scope))
+
+
+class Gauge:
+    """What the ledger keeps: the pressure, and what was seen last."""
+
+    __slots__ = ("lag", "memory", "pressure")
+
+    section = "overload"
+
+    def __init__(self) -> None:
+        self.pressure = Pressure()
+        self.lag = 0.0
+        self.memory = 0.0
+
+    def look(self, most: Most, lag: float, memory: float, elapsed: float) -> None:
+        self.lag, self.memory = lag, memory
+        self.pressure.look(most, lag, memory, elapsed)
+
+    def samples(self) -> Iterable[Sample]:
+        yield Sample("meshproxy_overload_level", (), round(self.pressure.level, 3))
+
+    def report(self, now: float) -> Mapping[str, Any]:  # noqa: ARG002  # as of the last look
+        pressure = self.pressure
+        return {
+            "level": round(pressure.level, 2),
+            "why": pressure.why if pressure.level else "",
+            "loop_lag_ms": round(self.lag * 1000, 1),
+            "memory": round(self.memory, 3),
+            "shed": {"normal": round(pressure.share(1), 2), "low": round(pressure.share(2), 2)},
+        }
+
+
+class Overload:
+    """One route's share of it."""
+
+    __slots__ = ("_counts", "_direction", "_pressure", "_rule")
+
+    def __init__(self, pressure: Pressure, scope: Scope, counts: Sheds) -> None:
+        self._pressure = pressure
+        self._direction = scope.direction
+        self._rule = scope.rule
+        self._counts = counts
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | None:  # noqa: ARG002  # a phase
+        pressure = self._pressure
+        if pressure.level < CLOSING:
+            return None
+        exchange.keep_alive = False
+        if not pressure.sheds(exchange.priority):
+            return None
+        self._counts.count(self._direction, exchange.route.name, pressure.why)
+        return Refusal(503, "UO", _DETAILS[pressure.why], self._rule, retry_after=1.0)
+
+
+class ShadowOverload:
+    """The same, where nothing is changed and only counted."""
+
+    __slots__ = ("_counts", "_direction", "_pressure")
+
+    def __init__(self, pressure: Pressure, scope: Scope, counts: Shadows) -> None:
+        self._pressure = pressure
+        self._direction = scope.direction
+        self._counts = counts
+
+    def admit(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
+        pressure = self._pressure
+        if pressure.sheds(exchange.priority):
+            name = exchange.route.name
+            self._counts.count(OverloadSpec.key, self._direction, name, pressure.why)
