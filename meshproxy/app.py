@@ -21,9 +21,11 @@ from typing import Any
 
 import uvloop
 
+from meshproxy.control.health import Prober
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.view import Identity, Listening
+from meshproxy.core.checkup import Checked
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
 from meshproxy.core.route import Endpoint, Snapshot
@@ -92,6 +94,7 @@ class App:
         self._room = Room(descriptors())
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
+        self._prober = Prober(time.monotonic)
         self._reloader: Reloader[Prepared] = Reloader(
             source, self._load, self._adopt, log.tell, time.time
         )
@@ -130,6 +133,7 @@ class App:
         for cell in gone:
             if isinstance(cell, Endpoint):
                 self._pool.retire(cell)
+        self._prober.follow(cell for cell in self.cells() if isinstance(cell, Checked))
         self._settings = prepared.settings
         logs = prepared.settings.file.logs
         self._log.configure(logs)
@@ -216,6 +220,7 @@ class App:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._prober.close()
         await self._dialer.close()
         self._pool.close()
         await self._ports.close()

@@ -113,11 +113,40 @@ def routes(view: View) -> list[dict[str, Any]]:
 
 
 def clusters(view: View) -> list[dict[str, Any]]:
+    """Endpoints with their connections, and what breakers and checks say of each."""
     found = view.snapshot.clusters if view.snapshot else ()
+    known = _verdicts(view)
     return [
-        {"name": cluster.name, "endpoints": [_endpoint(one) for one in cluster.endpoints]}
+        {
+            "name": cluster.name,
+            "panic": known.get((cluster.name, ""), {}).get("panic", False),
+            "endpoints": [
+                _endpoint(one) | known.get((cluster.name, one.name), {})
+                for one in cluster.endpoints
+            ],
+        }
         for cluster in found
     ]
+
+
+def _verdicts(view: View) -> dict[tuple[str, str], dict[str, Any]]:
+    """By upstream and endpoint (none: the whole of it), those that are in force."""
+    now = view.now()
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    for cell in _reported(view.cells()):
+        if cell.section not in ("breakers", "health_checks", "panic"):
+            continue
+        report = cell.report(now)
+        if report.get("mode") == "shadow":
+            continue
+        entry = known.setdefault((report["upstream"], report.get("endpoint", "")), {})
+        if cell.section == "breakers":
+            entry["circuit"] = report["state"]
+        elif cell.section == "panic":
+            entry["panic"] = entry.get("panic", False) or report["on"]
+        else:
+            entry["health"] = {key: report[key] for key in ("healthy", "checked", "last")}
+    return known
 
 
 def stats(view: View) -> dict[str, Any]:
@@ -180,6 +209,7 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "address": endpoint.name,
         "weight": endpoint.weight,
+        "tier": endpoint.tier,
         "in_flight": endpoint.load,
         "first_byte_seconds": round(endpoint.cost, 6),
         "connections": {

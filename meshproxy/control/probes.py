@@ -1,7 +1,7 @@
 """The metrics port: is it alive, has it started, is it ready; and the scrape.
 
 A failed reload and an open breaker are told but never make it unready: the config before
-still serves, and an upstream's trouble is not this pod's.
+still serves, and an upstream's trouble is not this pod's. An app that fails its health checks is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from aiohttp import web
 from meshproxy import __version__
 from meshproxy.control.serving import Answer, answer, manners
 from meshproxy.control.view import View
+from meshproxy.core.report import Reported
+from meshproxy.settings.views import APP
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -43,7 +45,7 @@ def startup(view: View) -> Checks:
 
 def ready(view: View) -> Checks:
     draining = Check(not view.draining, "draining" if view.draining else "not draining")
-    return {**startup(view), "drain": draining}
+    return {**startup(view), "drain": draining, **_app(view)}
 
 
 def told(view: View, checks: Checks) -> tuple[int, dict[str, Any]]:
@@ -98,6 +100,16 @@ def _config(view: View) -> Check:
     errors = standing.errors[:SHOWN]
     more = [f"and {len(standing.errors) - SHOWN} more"] if len(standing.errors) > SHOWN else []
     return Check(True, f"{in_force}; the last reload failed: {'; '.join([*errors, *more])}")
+
+
+def _app(view: View) -> Checks:
+    """Whether the app passes its health checks, where the file has any."""
+    for cell in view.cells():
+        if isinstance(cell, Reported) and cell.section == "health_checks":
+            report = cell.report(view.now())
+            if report["upstream"] == APP:
+                return {"app": Check(report["ready"], report["last"] or "not checked yet")}
+    return {}
 
 
 def _listeners(view: View) -> Check:

@@ -1,8 +1,9 @@
 """The units of the file as pydantic types: what is written becomes a plain number.
 
 `Duration` is seconds, `Timeout` the same with 0.0 for `off`, `Percent` a share from 0 to 1,
-`Size` bytes, `Throughput` bytes per second with 0.0 for `off`, `RateOf` a count per seconds. A
-bare number where a unit belongs is refused with a word on how to write it.
+`PercentOrOff` that with 0.0 for `off`, `Size` bytes, `Throughput` bytes per second with 0.0 for
+`off`, `RateOf` a count per seconds. A bare number where a unit belongs is refused with a word on
+how to write it.
 """
 
 from __future__ import annotations
@@ -70,6 +71,23 @@ Percent = Annotated[
     _reading(units.percent),
     PlainSerializer(units.write_percent, return_type=str, when_used="json"),
     _schema(units.PERCENT_PATTERN, "20%"),
+]
+PercentOrOff = Annotated[
+    float,
+    _reading(lambda value: 0.0 if value == "off" else units.percent(value)),
+    PlainSerializer(
+        lambda share: units.write_percent(share) if share else "off",
+        return_type=str,
+        when_used="json",
+    ),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": units.PERCENT_PATTERN, "examples": ["50%"]},
+                {"const": "off"},
+            ]
+        }
+    ),
 ]
 Size = Annotated[
     int,

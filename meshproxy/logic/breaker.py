@@ -39,6 +39,7 @@ class Rules:
     max_open_for: float = 60.0
     half_open_requests: int = 1
     close_after: int = 2
+    max_ejected: float = 0.5
 
 
 class Circuit:
@@ -49,13 +50,24 @@ class Circuit:
     which the oldest probe's claim expires.
     """
 
-    __slots__ = ("claims", "doublings", "since", "spell", "state", "streak", "until", "wins")
+    __slots__ = (
+        "broken",
+        "claims",
+        "doublings",
+        "since",
+        "spell",
+        "state",
+        "streak",
+        "until",
+        "wins",
+    )
 
     def __init__(self, now: float) -> None:
         self.state = State.CLOSED
         self.since = now
         self.until = 0.0
         self.streak = 0  # failures in a row
+        self.broken = False  # the last of them had begun as a success
         self.wins = 0  # successful probes of this half-open time
         self.claims: list[float] = []  # when each probe that is out began
         self.doublings = 0
@@ -93,7 +105,10 @@ def win(circuit: Circuit, rules: Rules, began: float, now: float) -> bool:
     if began < circuit.since:
         return False
     if circuit.state is State.CLOSED:
-        circuit.streak = 0
+        # Of answers that break off after their heads, each is a success first: two in a row
+        # without a break are needed to end such a streak.
+        circuit.streak = circuit.streak if circuit.broken else 0
+        circuit.broken = False
         return False
     if circuit.state is State.OPEN:
         return False
@@ -105,16 +120,20 @@ def win(circuit: Circuit, rules: Rules, began: float, now: float) -> bool:
     return True
 
 
-def lose(circuit: Circuit, rules: Rules, began: float, counts: tuple[int, int]) -> str:
+def lose(
+    circuit: Circuit, rules: Rules, began: float, counts: tuple[int, int], broken: bool = False
+) -> str:
     """An attempt failed; `counts` are (good, bad) of the window, this one included.
 
-    The answer says why the circuit must open now, and is empty where it need not.
+    `broken` says that it was taken for a success before, by its head. The answer says why the
+    circuit must open now, and is empty where it need not.
     """
     if began < circuit.since or circuit.state is State.OPEN:
         return ""
     if circuit.state is State.HALF_OPEN:
         return "a probe failed"
     circuit.streak += 1
+    circuit.broken = broken
     good, bad = counts
     if circuit.streak >= rules.consecutive_failures:
         return f"{circuit.streak} failures in a row"
@@ -123,14 +142,46 @@ def lose(circuit: Circuit, rules: Rules, began: float, counts: tuple[int, int]) 
     return ""
 
 
-def trip(circuit: Circuit, rules: Rules, now: float, draw: float, last: bool = False) -> None:
+def may_open(circuit: Circuit, rules: Rules, total: int, out: int) -> bool:
+    """Whether an endpoint may be left out, when `out` of the `total` others and it already are.
+
+    At least one of several can always be left out, and the last one never, unless the rules
+    say 100 %. An only one has nobody to be left out for: its circuit refuses at once instead.
+    """
+    if circuit.state is not State.CLOSED or total < 2 or rules.max_ejected >= 1.0:
+        return True
+    share = int(total * rules.max_ejected + 1e-9)
+    return out < min(total - 1, max(1, share))
+
+
+def panics(total: int, usable: int, share: float) -> bool:
+    """Whether so few are left that all are to be used."""
+    return usable < share * total
+
+
+def vouched(circuit: Circuit, passed_at: float) -> bool:
+    """Whether an open one may be probed before its time: a check that began after it opened,
+    at `passed_at`, went well. A probe that fails opens it anew, and so needs a newer check.
+    """
+    return circuit.state is State.OPEN and passed_at > circuit.since
+
+
+def trip(
+    circuit: Circuit,
+    rules: Rules,
+    now: float,
+    draw: float,
+    last: bool = False,
+    proven: bool = True,
+) -> None:
     """Open. `draw` is from [0, 1); `last` says that no other endpoint is closed.
 
-    The open time doubles each time, and starts over only after a real close: one that
-    lasted a whole window. The last endpoint is probed every `open_for` instead.
+    The open time doubles each time, and starts over only after a real close: one that lasted a
+    whole window and in which something succeeded (`proven`); time alone is no evidence. The
+    last endpoint is probed every `open_for` instead.
     """
-    really_closed = circuit.state is State.CLOSED and now - circuit.since >= rules.window
-    if really_closed:
+    lasted = circuit.state is State.CLOSED and now - circuit.since >= rules.window
+    if lasted and proven:
         circuit.doublings = 0
     circuit.spell = open_time(rules, 0 if last else circuit.doublings, draw)
     if not last:
@@ -153,6 +204,7 @@ def _turn(circuit: Circuit, state: State, now: float) -> None:
     circuit.state = state
     circuit.since = now
     circuit.streak = circuit.wins = 0
+    circuit.broken = False
     circuit.claims = []
     circuit.until = now + circuit.spell if state is State.OPEN else 0.0
 

@@ -38,6 +38,12 @@ class Tally:
             self._turn(now)
         self.bad += 1
 
+    def take_back(self, now: float) -> None:
+        """One that was good of late was not; where it is put away already, it stays."""
+        if now >= self.edge:
+            self._turn(now)
+        self.good -= self.good > 0
+
     def totals(self, window: float, now: float) -> tuple[int, int]:
         """(good, bad) of the last `window` seconds, at most one slice less."""
         if now >= self.edge:

@@ -1,32 +1,35 @@
 """Circuit breaker: keep requests off an endpoint that fails, and find out when it is well.
 
 An endpoint has one circuit per cluster, whichever route leads there; a route's own numbers
-and classifier decide what its attempts do to it. The rules themselves are `logic.breaker`.
+and classifier decide what its attempts do to it. The rules themselves are `logic.breaker`, the
+circuits `circuits`, and what lets everyone in again `panic`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshproxy.core.fields import Duration, Percent
-from meshproxy.core.report import Sample
+from meshproxy.core.fields import Duration, Percent, PercentOrOff
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic import breaker
 from meshproxy.logic.breaker import Circuit, Rules, State
-from meshproxy.logic.tally import SPAN, Tally
+from meshproxy.logic.tally import SPAN
 from meshproxy.logic.units import write_duration
+from meshproxy.policies.circuits import EndpointCircuit, circuits_of
 from meshproxy.policies.contract import Random, Scope, Spec
+from meshproxy.policies.panic import Panic, panic_of
+from meshproxy.policies.shadow import Mode, shadows
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
-    from meshproxy.core.route import Classifier, Cluster, Endpoint
+    from meshproxy.core.route import Classifier, Endpoint
 
-REPORTED = 10.0
-"""Seconds that the admin port's figures look back."""
+CAPPED_LINES = 10.0
+"""Seconds between two log lines about an endpoint that is kept in."""
 
 _CLOSED = State.CLOSED
 
@@ -54,6 +57,16 @@ class CircuitBreakerSpec(Spec):
         default=1, ge=1, description="Probes at a time while half-open."
     )
     close_after: int = Field(default=2, ge=1, description="Successful probes that close it.")
+    max_ejected: Percent = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="Share of several endpoints that may be left out; 100%: even the last one.",
+    )
+    panic: PercentOrOff = Field(
+        default=0.0, le=1.0, description="Share of usable endpoints below which all are used."
+    )
+    mode: Mode = "enforce"
 
     @model_validator(mode="after")
     def _agree(self) -> CircuitBreakerSpec:
@@ -69,81 +82,34 @@ class CircuitBreakerSpec(Spec):
             raise PydanticCustomError("open_for", message, found)
         return self
 
-    def build(self, scope: Scope) -> CircuitBreaker:
-        rules = Rules(**{name: getattr(self, name) for name in type(self).model_fields})
-        return CircuitBreaker(rules, scope, _breakers(scope))
-
-
-def _breakers(scope: Scope) -> dict[Endpoint, EndpointBreaker]:
-    """The circuits of a cluster, by cluster and address: what gives a circuit its meaning."""
-    cluster: Cluster = scope.cluster
-    return {
-        endpoint: scope.draft.state(
-            ("circuit", cluster.name, endpoint.name),
-            lambda name=endpoint.name: EndpointBreaker(cluster.name, name, scope.now),  # type: ignore[misc]  # a lambda's default has no type
-        )
-        for endpoint in cluster.endpoints
-    }
-
-
-class EndpointBreaker:
-    """What the ledger keeps: a circuit, its counts, and what people ask about it."""
-
-    __slots__ = ("circuit", "endpoint", "last_failure", "opened", "tally", "turns", "upstream")
-
-    section = "breakers"
-
-    def __init__(self, upstream: str, endpoint: str, now: float) -> None:
-        self.upstream = upstream
-        self.endpoint = endpoint
-        self.circuit = Circuit(now)
-        self.tally = Tally()
-        self.turns: dict[tuple[State, State], int] = {}
-        self.opened = 0
-        self.last_failure = ""
-
-    def turned(self, before: State) -> None:
-        """Count the transition from `before` to the state it has now."""
-        turn = (before, self.circuit.state)
-        self.turns[turn] = self.turns.get(turn, 0) + 1
-        self.opened += self.circuit.state is State.OPEN
-
-    def samples(self) -> Iterable[Sample]:
-        """State as of the last transition: open lasts until a request comes and probes."""
-        where = (("upstream", self.upstream), ("endpoint", self.endpoint))
-        yield Sample("meshproxy_breaker_state", where, float(self.circuit.state.value))
-        for (before, after), count in self.turns.items():
-            labels = (*where, ("from", before.word), ("to", after.word))
-            yield Sample("meshproxy_breaker_transitions_total", labels, float(count))
-
-    def report(self, now: float) -> Mapping[str, Any]:
-        circuit = self.circuit
-        good, bad = self.tally.totals(REPORTED, now)
-        return {
-            "upstream": self.upstream,
-            "endpoint": self.endpoint,
-            "state": circuit.state.word,
-            "for_seconds": round(max(0.0, now - circuit.since), 3),
-            "failures_in_a_row": circuit.streak,
-            "last_10s": {"requests": good + bad, "failures": bad},
-            "opened": self.opened,
-            "next_try_in_seconds": round(max(0.0, circuit.until - now), 3),
-            "last_failure": self.last_failure,
-        }
+    def build(self, scope: Scope) -> CircuitBreaker | ShadowBreaker | None:
+        if self.mode == "off":
+            return None
+        rules = Rules(**{name: getattr(self, name) for name in Rules.__slots__})
+        if self.mode == "shadow":
+            tried = CircuitBreaker(rules, scope, circuits_of(scope, shadow=True), None)
+            return ShadowBreaker(tried, scope)
+        return CircuitBreaker(rules, scope, circuits_of(scope), panic_of(scope, self.panic))
 
 
 class CircuitBreaker:
     """One route's view of the circuits of its cluster."""
 
     __slots__ = (
-        "_breakers", "_classifier", "_failed", "_random", "_rule", "_rules", "_tell", "_upstream",
+        "_circuits", "_classifier", "_failed", "_panic", "_random", "_rule", "_rules", "_tell",
+        "_upstream",
     )  # fmt: skip
 
     def __init__(
-        self, rules: Rules, scope: Scope, breakers: dict[Endpoint, EndpointBreaker]
+        self,
+        rules: Rules,
+        scope: Scope,
+        circuits: dict[Endpoint, EndpointCircuit],
+        panic: Panic | None,
     ) -> None:
         self._rules = rules
-        self._breakers = breakers
+        self._circuits = circuits
+        self._panic = panic
         self._classifier: Classifier = scope.classifier
         self._failed = scope.classifier.failed
         self._random: Random = scope.random
@@ -152,11 +118,19 @@ class CircuitBreaker:
         self._upstream = scope.cluster.name
 
     def eligible(self, endpoint: Endpoint, now: float) -> bool:
-        return now >= self._breakers[endpoint].circuit.until
+        circuit = self._circuits[endpoint].circuit
+        return now >= circuit.until or self._after_all(endpoint, circuit)
+
+    def _after_all(self, endpoint: Endpoint, circuit: Circuit) -> bool:
+        """Before its time: a check went well since, or too few others are left."""
+        if breaker.vouched(circuit, endpoint.passed_at):
+            return True
+        return self._panic is not None and self._panic.reigns()
 
     def barred(self, exchange: Exchange, now: float) -> Refusal | None:  # noqa: ARG002  # a phase
         """Nothing, where some circuit would let it through: then it was not for us."""
-        waits = [each.circuit.until - now for each in self._breakers.values()]
+        circuits = self._circuits.items()
+        waits = [each.circuit.until - now for endpoint, each in circuits if endpoint.healthy]
         soonest = min(waits, default=0.0)
         if soonest <= 0.0:
             return None
@@ -165,15 +139,24 @@ class CircuitBreaker:
             if len(waits) > 1
             else f"circuit breaker: the only endpoint of {self._upstream} is open"
         )
+        if len(waits) < len(circuits):
+            detail = f"{detail}; {len(circuits) - len(waits)} fail their health checks"
         return Refusal(503, "UO", detail, self._rule, soonest)
 
     def depart(self, exchange: Exchange, now: float) -> None:
-        circuit = self._breakers[exchange.endpoint].circuit  # type: ignore[index]  # picked by now
-        if circuit.state is not _CLOSED and breaker.claim(circuit, self._rules, now):
-            self._turned(exchange, State.OPEN, "its open time is over")
+        endpoint: Endpoint = exchange.endpoint  # type: ignore[assignment]  # picked by now
+        circuit = self._circuits[endpoint].circuit
+        if circuit.state is _CLOSED:
+            return
+        early = breaker.vouched(circuit, endpoint.passed_at)
+        if early:
+            circuit.until = min(circuit.until, now)
+        if breaker.claim(circuit, self._rules, now):
+            why = "a health check went well" if early else "its open time is over"
+            self._turned(exchange, State.OPEN, why)
 
     def settle(self, exchange: Exchange, now: float) -> None:
-        each = self._breakers[exchange.endpoint]  # type: ignore[index]  # picked by now
+        each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
         if (exchange.failure is not None or exchange.status >= 400) and self._failed(exchange):
             self._lost(each, exchange, now)
         elif exchange.failure is not None:
@@ -186,37 +169,111 @@ class CircuitBreaker:
             if circuit.streak or circuit.state is not _CLOSED:
                 self._won(each, exchange, now)
 
-    def _won(self, each: EndpointBreaker, exchange: Exchange, now: float) -> None:
+    def broke(self, exchange: Exchange, now: float) -> None:
+        """What was counted as a success at its head was none."""
+        if exchange.status < 400 and self._failed(exchange):
+            each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
+            each.tally.take_back(now)
+            self._lost(each, exchange, now, broken=True)
+
+    def all_open(self, now: float) -> bool:
+        """Whether every endpoint that could be tried at all is kept from it by its circuit."""
+        return not any(
+            endpoint.healthy and self.eligible(endpoint, now) for endpoint in self._circuits
+        )
+
+    def _won(self, each: EndpointCircuit, exchange: Exchange, now: float) -> None:
         if breaker.win(each.circuit, self._rules, exchange.sent_at, now):
             each.tally.clear()
+            if not each.shadow:
+                exchange.endpoint.ramp_since = now  # type: ignore[union-attr]  # picked by now
             self._turned(exchange, State.HALF_OPEN, "its probes succeeded")
 
-    def _lost(self, each: EndpointBreaker, exchange: Exchange, now: float) -> None:
+    def _lost(
+        self, each: EndpointCircuit, exchange: Exchange, now: float, broken: bool = False
+    ) -> None:
         circuit = each.circuit
         each.last_failure = exchange.failure.condition if exchange.failure else str(exchange.status)
         each.tally.add_bad(now)
         counts = each.tally.totals(self._rules.window, now)
-        why = breaker.lose(circuit, self._rules, exchange.sent_at, counts)
+        why = breaker.lose(circuit, self._rules, exchange.sent_at, counts, broken)
         if why:
-            before = circuit.state
-            draw = self._random.random()
-            breaker.trip(circuit, self._rules, now, draw, self._is_last(circuit))
-            self._turned(exchange, before, f"{why}; the last: {each.last_failure}")
+            why = f"{why}; the last: {each.last_failure}"
+            if breaker.may_open(circuit, self._rules, len(self._circuits), self._out(circuit)):
+                self._open(each, exchange, why, now)
+            else:
+                self._keep_in(each, why)
 
-    def _is_last(self, circuit: Circuit) -> bool:
-        """Whether no other endpoint of the cluster is closed, or there is none."""
-        return all(
-            each.circuit is circuit or each.circuit.state is not _CLOSED
-            for each in self._breakers.values()
+    def _open(self, each: EndpointCircuit, exchange: Exchange, why: str, now: float) -> None:
+        circuit = each.circuit
+        before = circuit.state
+        last = self._out(circuit) == len(self._circuits) - 1
+        proven = each.tally.totals(SPAN, now)[0] > 0
+        breaker.trip(circuit, self._rules, now, self._random.random(), last, proven)
+        self._turned(exchange, before, why)
+
+    def _keep_in(self, each: EndpointCircuit, why: str) -> None:
+        each.capped += 1
+        self._tell(
+            "breaker_capped", level="warning", once_per=CAPPED_LINES, upstream=each.upstream,
+            endpoint=each.endpoint, why=why,
+            detail=f"max_ejected of {self._upstream} are left out already",
+        )  # fmt: skip
+
+    def _out(self, circuit: Circuit) -> int:
+        """How many others of the cluster are not used: open, half-open or failing their checks."""
+        return sum(
+            each.circuit is not circuit and not (endpoint.healthy and each.circuit.state is _CLOSED)
+            for endpoint, each in self._circuits.items()
         )
 
     def _turned(self, exchange: Exchange, before: State, why: str) -> None:
-        each = self._breakers[exchange.endpoint]  # type: ignore[index]  # picked by now
+        each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
         each.turned(before)
         self._tell(
             "breaker",
             **{"from": before.word, "to": each.circuit.state.word},
+            **({"mode": "shadow"} if each.shadow else {}),
             upstream=each.upstream,
             endpoint=each.endpoint,
             why=why,
         )
+
+
+class ShadowBreaker:
+    """The same on circuits of its own: it stops nothing, and counts what would be stopped.
+
+    What a breaker in force would not have let through teaches its circuit nothing, so that
+    both see the same.
+    """
+
+    __slots__ = ("_circuits", "_counts", "_direction", "_route", "_stray", "_tried", "_upstream")
+
+    def __init__(self, tried: CircuitBreaker, scope: Scope) -> None:
+        self._tried = tried
+        self._circuits = circuits_of(scope, shadow=True)
+        self._counts = shadows(scope)
+        self._direction = scope.direction
+        self._route = scope.route
+        self._upstream = scope.cluster.name
+        self._stray: set[Exchange] = set()
+
+    def depart(self, exchange: Exchange, now: float) -> None:
+        endpoint: Endpoint = exchange.endpoint  # type: ignore[assignment]  # picked by now
+        if self._tried.eligible(endpoint, now):
+            self._stray.discard(exchange)
+            self._tried.depart(exchange, now)
+            return
+        self._circuits[endpoint].ignored += 1
+        if exchange.attempts == 1 and self._tried.all_open(now):
+            self._counts.count("circuit_breaker", self._direction, self._route, self._upstream)
+        self._stray.add(exchange)
+        exchange.defer(lambda _: self._stray.discard(exchange))
+
+    def settle(self, exchange: Exchange, now: float) -> None:
+        if exchange not in self._stray:
+            self._tried.settle(exchange, now)
+
+    def broke(self, exchange: Exchange, now: float) -> None:
+        if exchange not in self._stray:
+            self._tried.broke(exchange, now)

@@ -19,6 +19,7 @@ from meshproxy.core.route import Classifier, Cluster, Phases, Pick, Route
 T = TypeVar("T")
 
 NO_SERVICES: Mapping[str, Route] = {}
+NOTHING: Mapping[str, Any] = {}
 
 
 class Random(Protocol):
@@ -38,7 +39,8 @@ class Scope:
     its file and line, for people. `tell(event, **fields)` writes one line to the log; never
     call it per request. `hops` is how many trusted proxies stand in front. `route_of(service)` is
     the route of a service for requests that none of its own routes takes; not to be asked before
-    all are compiled.
+    all are compiled. `beside(key)` is the Spec of another policy at the same place, None where
+    that is off.
     """
 
     direction: str
@@ -53,6 +55,7 @@ class Scope:
     tell: Callable[..., None]
     hops: int = 0
     route_of: Callable[[str], Route] = NO_SERVICES.__getitem__
+    beside: Callable[[str], Any] = NOTHING.get
 
     def state(self, kind: str, make: Callable[[], T], *more: Hashable) -> T:
         """The cell of this policy at its owner, found again after a reload."""

@@ -9,6 +9,7 @@ from meshproxy.policies.contract import Spec
 from meshproxy.policies.deadlines import DeadlinesSpec
 from meshproxy.policies.fallback import FallbackSpec
 from meshproxy.policies.faults import FaultsSpec
+from meshproxy.policies.health_check import HealthCheckSpec
 from meshproxy.policies.hedge import HedgeSpec
 from meshproxy.policies.load_balancer import LoadBalancerSpec
 from meshproxy.policies.rate_limit import RateLimitSpec
@@ -23,6 +24,7 @@ REGISTRY: tuple[type[Spec], ...] = (
     FaultsSpec,
     CacheSpec,
     ConcurrencySpec,
+    HealthCheckSpec,
     LoadBalancerSpec,
     StickySpec,
     CircuitBreakerSpec,

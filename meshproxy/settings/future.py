@@ -9,8 +9,6 @@ from __future__ import annotations
 KEYS = {
     "auth": "authentication of callers",
     "discovery": "discovery of endpoints",
-    "health_check": "active health checks",
-    "health_checks": "active health checks",
     "jwt": "authentication of callers",
     "mirror": "mirroring of traffic",
     "mtls": "TLS",

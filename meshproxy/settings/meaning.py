@@ -143,6 +143,14 @@ def balancer_is_on(context: Context) -> Iterator[Finding]:
             yield path, "cannot be off: somebody has to pick; write round_robin for the plainest"
 
 
+def checks_are_of_services(context: Context) -> Iterator[Finding]:
+    """An endpoint is well or not, whatever route leads there."""
+    for place, _ in places(context.file):
+        path = (*place, "health_check")
+        if "routes" in place[-2:-1] and context.says(path):
+            yield path, "not of a route but of all that lead there: write it one level further out"
+
+
 def matchable_headers(context: Context) -> Iterator[Finding]:
     for path, routes in route_lists(context.file):
         for index, route in enumerate(routes):
@@ -163,6 +171,15 @@ def countable_headers(context: Context) -> Iterator[Finding]:
                 yield at, f"{name!r} is rewritten at this hop and cannot tell callers apart{hint}"
 
 
+def hashable_headers(context: Context) -> Iterator[Finding]:
+    for place, model in places(context.file):
+        path = (*place, "load_balancer", "hash")
+        word = getattr(getattr(model, "load_balancer", None), "hash", None) or ""
+        name = word.removeprefix("header:")
+        if name != word and context.says(path) and _rewritten(name):
+            yield path, f"{name!r} is rewritten at this hop and cannot tell callers apart"
+
+
 def _rewritten(name: str) -> bool:
     lower = name.lower()
     return lower in HOP_FIELDS or lower.startswith(("x-forwarded-", "x-meshproxy-"))
@@ -176,7 +193,9 @@ CHECKS: tuple[Check, ...] = (
     no_routes_for_tunnels,
     distinct_limits,
     balancer_is_on,
+    checks_are_of_services,
     matchable_headers,
     countable_headers,
+    hashable_headers,
     *wiring.CHECKS,
 )

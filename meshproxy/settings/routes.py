@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from meshproxy.settings.compile import Tools
 
 UNMATCHED = "__unmatched__"
-OF_A_SERVICE = frozenset({"load_balancer", "sticky", "circuit_breaker", "fallback"})
+OF_A_SERVICE = frozenset({"health_check", "load_balancer", "sticky", "circuit_breaker", "fallback"})
 """Policies that tell the endpoints of one service apart, or stand in for it."""
 
 
@@ -167,6 +167,11 @@ class Routes:
     def _scope(
         self, chain: Chain, cluster: Cluster, label: str, classifier: Classifier
     ) -> Callable[[str, Path], Scope]:
+        specs = {spec.key: spec for spec in REGISTRY if spec.key not in TOP_LEVEL}
+
+        def beside(key: str) -> Any:
+            return policy(chain.innermost.place, specs[key])
+
         def scope(owner: str, path: Path) -> Scope:
             return Scope(
                 direction=chain.direction,
@@ -180,6 +185,7 @@ class Routes:
                 draft=self._draft,
                 tell=self._tools.tell,
                 hops=self._hops,
+                beside=beside,
                 route_of=self.services.__getitem__,
             )
 

@@ -44,6 +44,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert CircuitBreakerSpec().model_dump(mode="json") == {
         "consecutive_failures": 7, "failure_rate": "50%", "window": "10s", "min_requests": 20,
         "open_for": "1s", "max_open_for": "1m", "half_open_requests": 1, "close_after": 2,
+        "max_ejected": "50%", "panic": "off", "mode": "enforce",
     }  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def test_failures_older_than_the_window_are_forgotten() -> None:
 
 
 def test_the_refusal_names_the_rule_and_when_to_come_back() -> None:
-    walk, scope = walking("a", "b")
+    walk, scope = walking("a", "b", max_ejected="100%")
     for _ in range(14):
         walk.ask()
     refusal = walk.ask()
@@ -211,7 +212,7 @@ def test_one_of_several_is_probed_ever_more_rarely() -> None:
 
 
 def test_the_last_closed_endpoint_is_probed_like_an_only_one() -> None:
-    walk, scope = walking("a", "b")
+    walk, scope = walking("a", "b", max_ejected="100%")
     for _ in range(400):
         walk.ask()
         walk.now += 0.25
@@ -293,7 +294,7 @@ def test_the_report_says_what_an_operator_asks() -> None:
     assert report == {
         "upstream": "payments", "endpoint": "a", "state": "open", "for_seconds": 0.5,
         "failures_in_a_row": 0, "last_10s": {"requests": 7, "failures": 7}, "opened": 1,
-        "last_failure": "connect-failure",
+        "kept_in": 0, "last_failure": "connect-failure",
     }  # fmt: skip
     assert cell.section == "breakers"
 

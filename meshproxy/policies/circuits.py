@@ -1,0 +1,120 @@
+"""What the ledger keeps of each endpoint's circuit, and what people are told of it.
+
+A circuit belongs to a cluster and an address. One in shadow is another circuit than the one in
+force: what a rule only tries out must not keep anybody's requests away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from meshproxy.core.report import Sample
+from meshproxy.logic.breaker import Circuit, State
+from meshproxy.logic.tally import Tally
+from meshproxy.policies.contract import Scope
+
+if TYPE_CHECKING:
+    from meshproxy.core.route import Endpoint
+
+REPORTED = 10.0
+"""Seconds that the admin port's figures look back."""
+
+
+class Shifts:
+    """How often anything changed in who of a cluster may be used, for those who remember sums."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+def shifts_of(scope: Scope) -> Shifts:
+    """Those of the scope's cluster."""
+    return scope.draft.state(("shifts", scope.cluster.name), Shifts)
+
+
+def circuits_of(scope: Scope, shadow: bool = False) -> dict[Endpoint, EndpointCircuit]:
+    """The circuits of a cluster, by cluster and address: what gives a circuit its meaning."""
+    cluster = scope.cluster
+    shifts = shifts_of(scope)
+    return {
+        endpoint: scope.draft.state(
+            ("circuit", cluster.name, endpoint.name, *(("shadow",) if shadow else ())),
+            lambda name=endpoint.name: EndpointCircuit(  # type: ignore[misc]  # a lambda's default has no type
+                cluster.name, name, scope.now, shifts, shadow
+            ),
+        )
+        for endpoint in cluster.endpoints
+    }
+
+
+class EndpointCircuit:
+    """A circuit, its counts, and what people ask about it.
+
+    `capped` counts how often it had to open and did not, as too many others were left out
+    already; `ignored` how often an attempt went on that a circuit in force would have stopped.
+    """
+
+    __slots__ = (
+        "capped", "circuit", "endpoint", "ignored", "last_failure", "opened", "shadow", "shifts",
+        "tally", "turns", "upstream",
+    )  # fmt: skip
+
+    section = "breakers"
+
+    def __init__(
+        self, upstream: str, endpoint: str, now: float, shifts: Shifts, shadow: bool = False
+    ) -> None:
+        self.upstream = upstream
+        self.endpoint = endpoint
+        self.shifts = shifts
+        self.shadow = shadow
+        self.circuit = Circuit(now)
+        self.tally = Tally()
+        self.turns: dict[tuple[State, State], int] = {}
+        self.opened = 0
+        self.capped = 0
+        self.ignored = 0
+        self.last_failure = ""
+
+    def turned(self, before: State) -> None:
+        """Count the transition from `before` to the state it has now."""
+        turn = (before, self.circuit.state)
+        self.turns[turn] = self.turns.get(turn, 0) + 1
+        self.opened += self.circuit.state is State.OPEN
+        self.shifts.count += 1
+
+    def samples(self) -> Iterable[Sample]:
+        """State as of the last transition: open lasts until a request comes and probes."""
+        where: tuple[tuple[str, str], ...] = (
+            ("upstream", self.upstream), ("endpoint", self.endpoint),
+        )  # fmt: skip
+        if self.shadow:
+            where = (*where, ("mode", "shadow"))
+        yield Sample("meshproxy_breaker_state", where, float(self.circuit.state.value))
+        for (before, after), count in self.turns.items():
+            labels = (*where, ("from", before.word), ("to", after.word))
+            yield Sample("meshproxy_breaker_transitions_total", labels, float(count))
+        if self.capped:
+            yield Sample("meshproxy_breaker_capped_total", where, float(self.capped))
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        circuit = self.circuit
+        good, bad = self.tally.totals(REPORTED, now)
+        report = {
+            "upstream": self.upstream,
+            "endpoint": self.endpoint,
+            "state": circuit.state.word,
+            "for_seconds": round(max(0.0, now - circuit.since), 3),
+            "failures_in_a_row": circuit.streak,
+            "last_10s": {"requests": good + bad, "failures": bad},
+            "opened": self.opened,
+            "kept_in": self.capped,
+            "next_try_in_seconds": round(max(0.0, circuit.until - now), 3),
+            "last_failure": self.last_failure,
+        }
+        if self.shadow:
+            report |= {"mode": "shadow", "attempts_not_stopped": self.ignored}
+        return report
