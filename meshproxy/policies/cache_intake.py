@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from meshproxy.policies.cache_store import Store
 
 _ANYBODY = Asked()
+_PASSING = frozenset({408, 425, 429, *range(500, 600)})
+"""Statuses that tell of the upstream's troubles, and nothing of what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,9 @@ class Intake:
         says = caching.read(head.status, caching.fields(head.lines))
         ttl = self._bounds.ttl
         if caching.why_not(says, self._asked(exchange), ttl) or not self._has_use(says):
-            if head.status < 500 and caching.why_not(says, _ANYBODY, ttl):
-                # Section 4.3.3: what was stored is not what the upstream says any more.
-                self._store.drop_all(cache_keys.primary(exchange))
-            self._flights.land(exchange, now, alone=head.status < 500)
+            if head.status not in _PASSING and caching.why_not(says, _ANYBODY, ttl):
+                self._forget(exchange)
+            self._flights.land(exchange, now, alone=head.status not in _PASSING)
             return None
         if head.length > self._bounds.max_body:
             self._flights.land(exchange, now, alone=True)
@@ -65,6 +66,13 @@ class Intake:
             # Stored to be validated, and for bad times; nobody else may have it as it is.
             self._flights.land(exchange, now, alone=True)
         return Copy(self, exchange, says, caching.stored(head.lines))
+
+    def _forget(self, exchange: Exchange) -> None:
+        """Section 4.3.3: what is stored is not what the upstream says any more."""
+        key = cache_keys.primary(exchange)
+        names = self._store.names(key)
+        if names is not None:
+            self._store.drop((key, self._secondary.of(exchange, names)))
 
     def _asked(self, exchange: Exchange) -> Asked:
         taken = exchange.taken
@@ -135,7 +143,7 @@ class Intake:
             or told.modified != entry.says.modified
             or (lengths and lengths != [b"%d" % len(entry.body)])
         )
-        if changed and head.status < 500:
+        if changed and head.status not in _PASSING:
             self._store.drop(entry.key)
 
     def invalidate(self, exchange: Exchange, head: Head, now: float) -> None:

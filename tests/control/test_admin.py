@@ -115,7 +115,7 @@ def test_clusters_are_told_with_their_endpoints() -> None:
     (cluster,) = told(Stage(snapshot=serving()), "/clusters").json
     assert cluster["name"] == "payments"
     (endpoint,) = cluster["endpoints"]
-    assert (endpoint["address"], endpoint["weight"]) == ("10.0.0.1:1", 3)
+    assert (endpoint["address"], endpoint["weight"], endpoint["tier"]) == ("10.0.0.1:1", 3, 0)
     assert endpoint["connections"]["open"] == 0
 
 
@@ -166,7 +166,37 @@ def test_logging_sets_a_known_level_only() -> None:
     assert stage.level == "debug"
 
 
-@pytest.mark.parametrize("path", ["/reload", "/drain", "/logging?level=debug"])
+class Stored:
+    section = "cache"
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.purged: list[tuple[str, str, float]] = []
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {"entries": self.count}
+
+    def purge(self, route: str, prefix: str, now: float) -> int:
+        self.purged.append((route, prefix, now))
+        return self.count
+
+
+def test_what_is_stored_is_shown_and_purged() -> None:
+    one, other = Stored(2), Stored(3)
+    stage = Stage(state=[one, Breaker(), other])
+    assert told(stage, "/cache").json == [{"entries": 2}, {"entries": 3}]
+    assert told(stage, "/cache/purge?route=GET%20/a&prefix=/a/", "POST").json == {"purged": 5}
+    assert told(stage, "/cache/purge", "POST").status == 200
+    assert one.purged == other.purged == [("GET /a", "/a/", 50.0), ("", "", 50.0)]
+
+
+def test_a_purge_that_is_not_understood_purges_nothing() -> None:
+    stored = Stored(2)
+    assert told(Stage(state=[stored]), "/cache/purge?path=/a", "POST").status == 422
+    assert stored.purged == []
+
+
+@pytest.mark.parametrize("path", ["/reload", "/drain", "/logging?level=debug", "/cache/purge"])
 def test_a_get_changes_nothing(path: str) -> None:
     stage = Stage()
     answer = told(stage, path)
@@ -258,7 +288,9 @@ def test_what_a_body_says_it_is_means_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
-@pytest.mark.parametrize("path", ["/reload", "/drain", "/logging?level=debug", "/%72eload"])
+@pytest.mark.parametrize(
+    "path", ["/reload", "/drain", "/logging?level=debug", "/%72eload", "/cache/purge"]
+)
 def test_only_a_post_changes_anything(path: str, method: str) -> None:
     stage = Stage()
     more = {"X_HTTP_Method_Override": "POST", "Access_Control_Request_Method": "POST"}
