@@ -123,7 +123,8 @@ class LoadBalancerSpec(Spec):
                     "hash", "slow_start does not go with ring_hash: its keys keep their places"
                 )
         elif self.hash is not None or "bound" in self.model_fields_set:
-            raise PydanticCustomError("hash", "hash and bound go with strategy: ring_hash")
+            message = "hash and bound go with ring_hash: without them, write just {word}"
+            raise PydanticCustomError("hash", message, {"word": self.strategy})
         return self
 
     @model_serializer(mode="wrap")

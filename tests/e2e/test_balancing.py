@@ -1,4 +1,5 @@
-"""Load goes to every endpoint as its balancer says: in turn, by chance, to the idle, the fast."""
+"""Load goes to every endpoint as its balancer says: in turn, by chance, to the idle, the fast,
+to the home of a key, to where a session was, and to the next tier when none is left."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .harness import Client, Conversation, Origin, Sidecar, fetch, reply
+from .harness import Client, Conversation, Message, Origin, Sidecar, closed_port, fetch, reply
 from .harness.client import request
 
 CONFIG = """
@@ -25,6 +26,28 @@ outbound:
     fast: {endpoints: [<one>, <two>, <three>], load_balancer: peak_ewma}
     plain: {endpoints: [<one>, <two>, <three>]}
     fresh: {endpoints: [<one>, <two>, <three>], load_balancer: peak_ewma}
+    homes:
+      endpoints: [<one>, <two>, <three>]
+      load_balancer: {strategy: ring_hash, hash: header:x-user}
+    baskets:
+      endpoints: [<one>, <two>, <three>]
+      load_balancer: {strategy: ring_hash, hash: cookie:basket}
+    sessions:
+      endpoints: [<one>, <two>, <three>]
+      load_balancer: round_robin
+      sticky: {cookie: at, ttl: 1m}
+      routes:
+        - {match: /anywhere, sticky: off}
+    moved:
+      endpoints: [<one>, <closed>]
+      load_balancer: round_robin
+      sticky: {}
+      retry: {attempts: 1, backoff: {strategy: fixed, base: 1ms, jitter: none}}
+    backup:
+      endpoints: [<closed>, {address: <two>, tier: 1}, {address: <three>, tier: 2}]
+      load_balancer: {strategy: round_robin, slow_start: 10s}
+      circuit_breaker: {consecutive_failures: 2, open_for: 60s}
+      retry: {attempts: 1, backoff: {strategy: fixed, base: 1ms, jitter: none}}
 """
 Trio = tuple[Origin, Origin, Origin]
 
@@ -38,7 +61,7 @@ def trio() -> Iterator[Trio]:
 @pytest.fixture(scope="module")
 def sidecar(trio: Trio) -> Iterator[Sidecar]:
     one, two, three = (each.address for each in trio)
-    with Sidecar.running(CONFIG, one=one, two=two, three=three) as running:
+    with Sidecar.running(CONFIG, one=one, two=two, three=three, closed=closed_port()) as running:
         yield running
 
 
@@ -107,3 +130,77 @@ def test_other_paths_do_not_disturb_the_turns(sidecar: Sidecar, origins: Trio) -
     for i in range(30):
         assert fetch(sidecar.outbound, f"/{i}", headers={"Host": "turns"}).status == 200
     assert [len(each.requests) for each in origins] == [10, 10, 10]
+
+
+def answered_by(sidecar: Sidecar, origins: Trio, service: str, headers: dict[str, str]) -> int:
+    """Which of the three got the request."""
+    before = [len(each.requests) for each in origins]
+    assert fetch(sidecar.outbound, headers={"Host": service, **headers}).status == 200
+    got = [len(each.requests) - had for each, had in zip(origins, before, strict=True)]
+    assert sum(got) == 1
+    return got.index(1)
+
+
+@pytest.mark.parametrize(
+    ("service", "field", "value"),
+    [("homes", "x-user", "user-{}"), ("baskets", "cookie", "theme=dark; basket={}")],
+)
+def test_a_key_stays_at_home_and_the_keys_are_spread(
+    sidecar: Sidecar, origins: Trio, service: str, field: str, value: str
+) -> None:
+    homes = [
+        {answered_by(sidecar, origins, service, {field: value.format(key)}) for _ in range(3)}
+        for key in range(30)
+    ]
+    assert all(len(home) == 1 for home in homes)
+    assert set.union(*homes) == {0, 1, 2}
+    assert all(each.get(field) is not None for origin in origins for each in origin.requests)
+
+
+def cookie_of(answer: Message) -> str:
+    (line,) = answer.all("set-cookie")
+    assert line.endswith("; HttpOnly; SameSite=Lax")
+    return line.partition(";")[0]
+
+
+def test_a_session_stays_where_it_began(sidecar: Sidecar, origins: Trio) -> None:
+    first = fetch(sidecar.outbound, headers={"Host": "sessions"})
+    cookie = cookie_of(first)
+    assert cookie.startswith("at=")
+    began = [len(each.requests) for each in origins].index(1)
+    for _ in range(9):
+        answer = fetch(sidecar.outbound, headers={"Host": "sessions", "Cookie": cookie})
+        assert answer.all("set-cookie") == []
+    assert [len(each.requests) for each in origins][began] == 10
+
+
+def test_sessions_are_many_and_spread_by_the_balancer(sidecar: Sidecar, origins: Trio) -> None:
+    fetched = [fetch(sidecar.outbound, headers={"Host": "sessions"}) for _ in range(6)]
+    assert len({cookie_of(answer) for answer in fetched}) == 3
+
+
+def test_a_route_may_go_anywhere(sidecar: Sidecar, origins: Trio) -> None:
+    cookie = cookie_of(fetch(sidecar.outbound, headers={"Host": "sessions"}))
+    for each in origins:
+        each.forget()
+    for _ in range(6):
+        headers = {"Host": "sessions", "Cookie": cookie}
+        assert fetch(sidecar.outbound, "/anywhere", headers=headers).all("set-cookie") == []
+    assert [len(each.requests) for each in origins] == [2, 2, 2]
+
+
+def test_a_session_whose_endpoint_is_gone_gets_another(sidecar: Sidecar, origins: Trio) -> None:
+    """Only one of the two answers: so every cookie that is set names that one."""
+    answers = [fetch(sidecar.outbound, headers={"Host": "moved"}) for _ in range(4)]
+    assert {answer.status for answer in answers} == {200}
+    (cookie,) = {cookie_of(answer) for answer in answers}
+    foreign = f"{cookie.partition('=')[0]}=0123456789abcdef"
+    assert (
+        cookie_of(fetch(sidecar.outbound, headers={"Host": "moved", "Cookie": foreign})) == cookie
+    )
+    kept = fetch(sidecar.outbound, headers={"Host": "moved", "Cookie": cookie})
+    assert kept.all("set-cookie") == []
+
+
+def test_the_next_tier_takes_over_and_no_caller_feels_it(sidecar: Sidecar, origins: Trio) -> None:
+    assert spread(sidecar, origins, "backup", 20) == [0, 20, 0]

@@ -72,8 +72,8 @@ def test_a_mapping_is_shown_as_it_would_be_written(written: Any, shown: Any) -> 
     [
         ("ring_hash", "say what to hash: {strategy: ring_hash, hash: header:x-user}"),
         ({"strategy": "ring_hash"}, "say what to hash, as in hash: header:x-user"),
-        ({"hash": "ip"}, "hash and bound go with strategy: ring_hash"),
-        ({"strategy": "random", "bound": "125%"}, "hash and bound go with strategy: ring_hash"),
+        ({"hash": "ip"}, "go with ring_hash: without them, write just peak_ewma"),
+        ({"strategy": "random", "bound": "125%"}, "without them, write just random"),
         ({**BY_USER, "slow_start": "30s"}, "slow_start does not go with ring_hash"),
         ({**BY_USER, "bound": "99%"}, "write 100% to 1000%, as in 125%, or off"),
         ({**BY_USER, "bound": 1.25}, "write 100% to 1000%, as in 125%, or off"),

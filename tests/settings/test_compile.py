@@ -80,6 +80,36 @@ def endpoints(snapshot: Snapshot) -> list[object]:
     return [end for cluster in snapshot.clusters for end in cluster.endpoints]
 
 
+def test_tiers_are_the_endpoints_in_the_order_in_which_they_are_asked() -> None:
+    text = """
+outbound:
+  services:
+    a:
+      endpoints:
+        - {address: 'far:80', tier: 3}
+        - near:80
+        - {address: 'middle:80', tier: 1}
+        - beside:80
+    b: {endpoints: [{address: 'x:80', tier: 2}, {address: 'y:80', tier: 2}]}
+"""
+    some, equal = build(text, Ledger()).clusters
+    names = [[end.host for end in tier] for tier in some.tiers]
+    assert names == [["near", "beside"], ["middle"], ["far"]]
+    assert [end.tier for end in some.endpoints] == [3, 0, 1, 0]
+    assert equal.tiers == ()
+
+
+def test_a_tier_that_is_not_adopted_yet_does_not_show() -> None:
+    ledger = Ledger()
+    before = build(BOTH, ledger).clusters[1].endpoints
+    backup = BOTH.replace("weight: 3", "tier: 1")
+    settings = validate(backup.encode(), "f.yaml", {})
+    compiled = compile_snapshot(settings, ledger.open(), tools(), 0.0, 2)
+    assert [end.tier for end in before] == [0, 0]
+    compiled.adopt()
+    assert [end.tier for end in before] == [0, 1]
+
+
 def test_endpoints_survive_a_reload_and_get_their_new_weights_when_it_is_adopted() -> None:
     ledger = Ledger()
     before = build(BOTH, ledger)
