@@ -214,7 +214,6 @@ def test_f49_it_opens_and_closes_with_each_outage_and_no_more() -> None:
     assert turns.count(("half_open", "open")) <= 5 * 5, "one probe per open time"
 
 
-@pytest.mark.xfail(strict=True, reason="a circuit wins with the head and learns no more")
 def test_f28_answers_that_break_off_open_the_circuit() -> None:
     site = Site(BREAKER, plan="outbound")
     site.upstream = lambda wire: cast(None, site.time.later(0.0, wire.breaks_off))
