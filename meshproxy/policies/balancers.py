@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from meshproxy.core.verdict import Failure
 from meshproxy.logic import balance
 from meshproxy.logic.balance import Draws, Turns
 from meshproxy.policies.contract import Random
@@ -101,7 +102,10 @@ class PeakEwma:
         # A 429 is no failure, but says plainly that the next request should go elsewhere.
         if exchange.status == 429 or self._failed(exchange):
             balance.observe(endpoint, balance.penalty(exchange.retry_after), now)
-        elif exchange.failure is None:
+        elif exchange.failure is None or (
+            # It took at least so long. Left out, one that is always outrun would never seem slow.
+            exchange.failure is Failure.OUTRUN and now - exchange.sent_at > endpoint.cost
+        ):
             balance.observe(endpoint, now - exchange.sent_at, now)
 
 

@@ -219,6 +219,16 @@ def test_what_is_not_the_upstream_s_fault_teaches_nothing(failure: Failure) -> N
     assert (a.cost, a.cost_at) == (0.01, 99.0)
 
 
+@pytest.mark.parametrize(("known", "learned"), [(0.01, 0.2), (5.0, 5.0)])
+def test_one_that_was_outrun_took_at_least_so_long(known: float, learned: float) -> None:
+    balancer, (a, _) = built("peak_ewma", "a", "b")
+    a.cost, a.cost_at = known, 99.0
+    exchange = exchange_of()
+    exchange.endpoint, exchange.sent_at = a, 100.0
+    settle([balancer], exchange, Failure.OUTRUN, 100.2)
+    assert a.cost == pytest.approx(learned)
+
+
 def test_what_was_learned_survives_a_reload() -> None:
     """It is kept on the endpoint, so a new balancer over the same endpoints knows it."""
     scope = scope_of("a", "b")

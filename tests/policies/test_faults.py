@@ -121,6 +121,13 @@ def test_who_is_cut_off_suffers_nothing_else() -> None:
     assert counts(scope) == {"reset": 1.0}
 
 
+def test_who_is_refused_has_no_answer_to_slow_down() -> None:
+    scope = scope_of("a")
+    policy = built({"bandwidth": "1KiB/s"}, {"abort": 503}, scope=scope)
+    assert verdict(policy) == ABORT
+    assert counts(scope) == {"abort": 1.0}
+
+
 def test_what_is_suffered_is_counted_and_flagged() -> None:
     scope = scope_of("a")
     exchange = request()
