@@ -117,17 +117,20 @@ def limits(tell: Tell) -> Iterator[Figure]:
 def overload(tell: Tell) -> Iterator[Figure]:
     """F46: three times what the upstream can do, for half a minute."""
     seconds = 30.0
-    for direct in (True, False):
+    for name, config in {"no sidecar": "", **LIMITS}.items():
         with TemporaryDirectory() as folder:
-            run = scenes.overload(Path(folder), 3.0, seconds, direct=direct)
-        tell(run.ledger.line("overload-direct" if direct else "overload", run.rss))
-        lost = max(0.0, 1.0 - run.ledger.ok / (CAPACITY * seconds))
-        trial = f"F46 overload 3x, {'no sidecar' if direct else 'sidecar'}"
-        target, floor = (None, None) if direct else (5.0, 10.0)
-        share, note = percent(lost), outcomes(run)
-        yield Figure(trial, "of the goodput lost", share, "%", target, floor, note)
-        if not direct:
+            here = Path(folder)
+            run = scenes.overload(here, 3.0, seconds, not config, config or scenes.BOUNDED)
+        tell(run.ledger.line(f"overload, {name}", run.rss))
+        share = percent(max(0.0, 1.0 - run.ledger.ok / (CAPACITY * seconds)))
+        trial = f"F46 overload 3x, {name}"
+        target, floor = (5.0, 10.0) if config else (None, None)
+        yield Figure(trial, "of the goodput lost", share, "%", target, floor, outcomes(run))
+        if config:
             yield from _shed(trial, run)
+
+
+LIMITS = {"limit of 10": scenes.BOUNDED, "adaptive limit": scenes.ADAPTIVE}
 
 
 def _shed(trial: str, run: Run) -> Iterator[Figure]:

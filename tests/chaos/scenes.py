@@ -230,6 +230,9 @@ outbound:
     weak: {endpoints: [<app>]}
 logs: {level: error, access: {errors: false}}
 """
+ADAPTIVE = BOUNDED.replace(
+    "{max: 10, queue: 10, queue_timeout: 200ms}", "{max: adaptive, min: 5, queue_timeout: 200ms}"
+)
 PLACES, TAKES = 10, 0.1
 CAPACITY = PLACES / TAKES
 
