@@ -56,7 +56,9 @@ class Endpoint:
         "why_not",
     )  # fmt: skip
 
-    def __init__(self, name: str, host: str, port: int, weight: int = 1) -> None:
+    def __init__(
+        self, name: str, host: str, port: int, weight: int = 1, since: float = 0.0
+    ) -> None:
         self.name = name
         self.host = host
         self.port = port
@@ -72,7 +74,7 @@ class Endpoint:
         self.retired = False
         self.healthy = True  # as the active checks say
         self.passed_at = 0.0  # when the latest active check that went well began
-        self.ramp_since = 0.0  # when it came back, for who lets it in slowly
+        self.ramp_since = since  # when it joined or came back, for who lets it in slowly
         self.tier = 0  # 0 is asked first
         self.guard: Guard | None = None
         self.why_not = ""

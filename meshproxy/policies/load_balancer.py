@@ -96,7 +96,8 @@ class LoadBalancerSpec(Spec):
         description="With ring_hash, the most that one gets, of its share of requests in flight.",
     )
     slow_start: Timeout = Field(
-        default=0.0, description="An endpoint that recovers gets its full share after this time."
+        default=0.0,
+        description="An endpoint that recovers or is added has its full share after so long.",
     )
 
     @model_validator(mode="before")

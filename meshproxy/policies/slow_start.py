@@ -1,6 +1,6 @@
-"""Slow start: an endpoint that came back gets its share of the requests bit by bit.
+"""Slow start: an endpoint that came back, or was added, gets its share bit by bit.
 
-Whoever lets one back in (health check, circuit breaker) writes the time into its `ramp_since`.
+Whoever lets one in (health check, circuit breaker, reload) writes the time into `ramp_since`.
 Here it is then passed over as often as `logic.balance.ramp` says, unless nobody else is left.
 A process that has just started ramps nobody: all endpoints are equally new to it.
 """

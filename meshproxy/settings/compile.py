@@ -87,16 +87,23 @@ def compile_snapshot(
 
     Raises nothing for a valid file: what could be wrong was found by `validate`.
     """
-    return _Compiler(settings, draft, tools, now).run(generation)
+    # Who joins later is let in slowly, where that is asked for; at the start all are new.
+    joined = now if generation > 1 else 0.0
+    return _Compiler(settings, draft, tools, now, joined).run(generation)
 
 
 class _Compiler:
     """One run: collects plans and clusters while it walks the file."""
 
-    __slots__ = ("_clusters", "_draft", "_plans", "_ranks", "_routes", "_settings", "_tools")
+    __slots__ = (
+        "_clusters", "_draft", "_joined", "_plans", "_ranks", "_routes", "_settings", "_tools",
+    )  # fmt: skip
 
-    def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
+    def __init__(
+        self, settings: Settings, draft: Draft, tools: Tools, now: float, joined: float
+    ) -> None:
         self._settings = settings
+        self._joined = joined
         self._draft = draft
         self._tools = tools
         self._routes = Routes(settings, draft, tools, now)
@@ -204,7 +211,7 @@ class _Compiler:
     def _endpoint(self, cluster: str, address: Address) -> Endpoint:
         return self._draft.state(
             ("endpoint", cluster, str(address)),
-            lambda: Endpoint(str(address), address.host, address.port),
+            lambda: Endpoint(str(address), address.host, address.port, since=self._joined),
         )
 
     def _plan(

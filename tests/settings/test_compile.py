@@ -110,6 +110,17 @@ def test_a_tier_that_is_not_adopted_yet_does_not_show() -> None:
     assert [end.tier for end in before] == [0, 1]
 
 
+def test_an_endpoint_that_a_reload_adds_is_new_and_those_of_the_start_are_not() -> None:
+    ledger = Ledger()
+    before = build(BOTH, ledger, now=50.0).clusters[1].endpoints
+    more = BOTH.replace("a: {endpoints: [", "a: {endpoints: ['10.0.0.9:80', ")
+    after = build(more, ledger, now=75.0, generation=2).clusters[1].endpoints
+    assert after[1:] == before
+    assert [end.ramp_since for end in after] == [75.0, 0.0, 0.0]
+    again = build(more, ledger, now=99.0, generation=3).clusters[1].endpoints
+    assert again[0].ramp_since == 75.0
+
+
 def test_endpoints_survive_a_reload_and_get_their_new_weights_when_it_is_adopted() -> None:
     ledger = Ledger()
     before = build(BOTH, ledger)
