@@ -112,7 +112,7 @@ def test_what_the_leaf_is_told_falls_with_each_retry(hops: list[Sidecar], leaf: 
             peer.send(reply(503))
 
     leaf.forget(failing)
-    assert ask(hops[2], "again", x_request_deadline="500").status == 503
+    assert ask(hops[2], "again", x_request_deadline="500").status in (503, 504)
     told = [int(seen.get(OWN) or 0) for seen in leaf.requests]
     assert len(told) >= 2
     assert all(later <= sooner - 39 for sooner, later in pairwise(told))
