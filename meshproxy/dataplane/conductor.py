@@ -408,7 +408,9 @@ class Conductor:
         self.leave(exchange)
         endings.reroute(exchange, found)
         _forget_attempt(exchange)
-        self.launch(exchange, now)
+        self._begin_call(exchange, now)
+        self.deadlines.arm(exchange, now)
+        self._admit(exchange, 0, now)
 
     def _refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
         endings.refuse(exchange, refusal, now)

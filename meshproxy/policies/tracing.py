@@ -92,6 +92,8 @@ class Tracing:
 
     def admit(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
         """Name the exchange, and continue its caller's trace or begin one. Never refuses."""
+        if exchange.request_id:
+            return  # it was named before another route took it over
         trace_id, span, request_id = next(self._identities)
         if not self.replaces.isdisjoint(exchange.taken):
             given = exchange.header(b"x-request-id")
