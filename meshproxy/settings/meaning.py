@@ -151,6 +151,14 @@ def checks_are_of_services(context: Context) -> Iterator[Finding]:
             yield path, "not of a route but of all that lead there: write it one level further out"
 
 
+def hedges_have_elsewhere(context: Context) -> Iterator[Finding]:
+    for place, model in places(context.file):
+        path = (*place, "hedge")
+        on = getattr(model, "hedge", OFF) != OFF
+        if place[0] == "inbound" and on and context.says(path):
+            yield path, "needs another endpoint to go to, and the app is only one"
+
+
 def matchable_headers(context: Context) -> Iterator[Finding]:
     for path, routes in route_lists(context.file):
         for index, route in enumerate(routes):
@@ -194,6 +202,7 @@ CHECKS: tuple[Check, ...] = (
     distinct_limits,
     balancer_is_on,
     checks_are_of_services,
+    hedges_have_elsewhere,
     matchable_headers,
     countable_headers,
     hashable_headers,
