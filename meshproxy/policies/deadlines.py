@@ -110,7 +110,7 @@ class Deadlines:
     def depart(self, exchange: Exchange, now: float) -> None:
         """Tell this attempt what is left now: waits and earlier attempts are taken off."""
         left = _left(exchange, now)
-        if left is not None:
+        if left:
             grpc = deadline.GRPC in exchange.taken and exchange.peer.trusted
             lines = self._lines_and_grpc if grpc else self._lines
             exchange.added.append(lines.with_left(left))
@@ -129,16 +129,15 @@ class _Lines:
         return self._template % ((deadline.whole_ms(seconds),) * self._count)
 
 
-def _left(exchange: Exchange, now: float) -> float | None:
-    """Seconds after which nobody waits for this attempt any more; None if that is for ever."""
-    ends = _end(exchange)
-    bounds = [ends - now] if ends else []
+def _left(exchange: Exchange, now: float) -> float:
+    """Seconds after which nobody waits for this attempt any more; 0.0 if that is for ever."""
     route = exchange.route
-    if not ends and route.timeout:
-        bounds.append(route.timeout)  # it runs as soon as the request is complete
-    if route.per_try_timeout:
-        bounds.append(route.per_try_timeout)
-    return min(bounds, default=None)
+    ends = _end(exchange)
+    # The route's own time runs as soon as the request is complete.
+    left = ends - now if ends else route.timeout
+    if route.per_try_timeout and (not left or route.per_try_timeout < left):
+        return route.per_try_timeout
+    return left
 
 
 def _end(exchange: Exchange) -> float:

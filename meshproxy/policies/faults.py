@@ -151,22 +151,25 @@ class Faults:
         self.reads = frozenset(FIELDS) if spec.headers else frozenset()
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | Reset | None:  # noqa: ARG002  # a phase
-        asked = Asked()
+        asked = None
         for fault in self._inject:
             if fault.percent >= 1.0 or self._random.random() < fault.percent:
+                asked = asked or Asked()
                 asked.add(fault)
-        if self._headers:
+        if self._headers and not self.reads.isdisjoint(exchange.taken):
             # Where they mean nothing they are left alone: the next hop may be the one asked.
             exchange.drop(self.reads)
-        if self._headers and exchange.peer.trusted:
-            asked.add(_from_fields(exchange.taken))
-        names = asked.names()
-        if not names or not self._begin(exchange, names):
+            if exchange.peer.trusted:
+                asked = asked or Asked()
+                asked.add(_from_fields(exchange.taken))
+        if asked is None or not self._begin(exchange, asked.names()):
             return None
         return self._verdict(exchange, asked)
 
     def _begin(self, exchange: Exchange, names: list[str]) -> bool:
         active, route = self._active, exchange.route.name
+        if not names:
+            return False  # it had asked for nothing that could be read
         if active.count >= self._most:
             active.add(route, "capped")
             return False
@@ -190,8 +193,6 @@ class Faults:
 
 def _from_fields(taken: Mapping[bytes, bytes]) -> Asked:
     """What the caller asks for; what cannot be read asks for nothing."""
-    if taken.keys().isdisjoint(FIELDS):
-        return Asked()
     abort = taken.get(ABORT, b"")
     return Asked(
         delay=_read(taken, DELAY, units.duration, 0.0),

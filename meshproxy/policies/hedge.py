@@ -196,6 +196,8 @@ class Hedge:
 
     def rival(self, exchange: Exchange, now: float) -> bool:
         """Whether a second attempt may go out now."""
+        if exchange.deadline and now >= exchange.deadline:
+            return False  # what cannot finish in time is not sent
         account = self._account
         if not account.spend():
             account.count("no_budget")

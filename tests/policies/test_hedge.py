@@ -195,6 +195,12 @@ def test_no_second_attempt_where_every_other_endpoint_is_shut_off() -> None:
     assert scene.outcomes == {}
 
 
+def test_no_second_attempt_goes_out_when_the_time_is_over() -> None:
+    policy = built(after="1ms", max_extra="100%")
+    assert not policy.rival(exchange_of(deadline=100.0), 100.0)
+    assert policy.rival(exchange_of(deadline=100.0), 99.9)
+
+
 def asked(policy: Hedge, times: int) -> int:
     """How many of so many slow requests get a second attempt."""
     granted = 0
