@@ -58,10 +58,12 @@ class Told:
 class Play:
     """One route with a cache."""
 
-    def __init__(self, trusted: bool = True, beside: tuple[Any, ...] = (), **spec: Any) -> None:
+    def __init__(
+        self, trusted: bool = True, beside: tuple[Any, ...] = (), endpoints: int = 1, **spec: Any
+    ) -> None:
         self.scene = Scene()
         self.policy = CacheSpec.model_validate(spec).build(self.scene.scope())
-        self.stage = Stage([self.policy, *beside])
+        self.stage = Stage([self.policy, *beside], endpoints=endpoints)
         if not trusted:
             self.stage.listener.peer = Peer("127.0.0.1", False, b"")
         self.time = self.stage.time

@@ -10,6 +10,7 @@ from meshproxy.core.verdict import Failure, Refusal
 from meshproxy.policies.cache import AGAIN, CacheSpec
 
 from .cache_scene import FRESH, TAGGED, Play, Told, answer
+from .limits_scene import exchange
 
 THEN = "Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -159,6 +160,33 @@ def test_each_try_of_a_validation_asks_the_same() -> None:
     assert Told(client.hears()) == (200, "HIT", "one")
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_second_attempt_beside_a_validation_asks_for_the_whole(first: bool) -> None:
+    class Hedge:
+        def hedge(self, exchange: Exchange, now: float) -> float:
+            return 1.0
+
+        def rival(self, exchange: Exchange, now: float) -> bool:
+            return True
+
+    play = Play(stale_while_revalidate="0s", beside=(Hedge(),), endpoints=2)
+    play.fetch(answer(FRESH, TAGGED))
+    play.time.pass_by(61.0)
+    callers = [play.ask() for _ in range(2)]
+    assert b"if-none-match" in play.asked()
+    validation = play.up
+    play.time.pass_by(1.1)
+    assert b"if-none-match" not in play.asked()
+    if first:
+        play.stage.answer(validation, answer(FRESH, TAGGED, status=304))
+        assert [Told(one.hears()) == (200, "HIT", "one") for one in callers] == [True, True]
+    else:
+        play.answers(answer(FRESH, body="two"))
+        assert Told(callers[0].hears()) == (200, "MISS", "two")
+        assert Told(callers[1].hears()) == (200, "HIT", "two")
+    assert play.at_rest()
+
+
 def test_no_cache_is_validated_each_time() -> None:
     """RFC 9111 section 5.2.2.4."""
     play = Play()
@@ -284,11 +312,23 @@ def test_a_renewal_that_fails_is_tried_again_after_a_while() -> None:
     assert play.at_rest()
 
 
-def test_a_renewal_that_never_reached_the_upstream_blocks_no_other() -> None:
+def test_a_renewal_that_takes_its_time_is_the_only_one() -> None:
+    play = Play()
+    play.fetch(answer(FRESH, TAGGED))
+    play.time.pass_by(61.0)
+    play.ask()
+    assert play.asked()
+    play.time.pass_by(AGAIN * 3)
+    assert play.hit().cache == "STALE"
+
+
+def test_a_renewal_that_never_reached_the_upstream_blocks_no_other_for_long() -> None:
     class Closed:
         closed = False
+        refused = 0
 
         def barred(self, exchange: Exchange, now: float) -> Refusal | None:
+            self.refused += 1
             return Refusal(503, "UO", "open")
 
         def eligible(self, endpoint: object, now: float) -> bool:
@@ -299,7 +339,8 @@ def test_a_renewal_that_never_reached_the_upstream_blocks_no_other() -> None:
     play.fetch(answer(FRESH, TAGGED))
     play.time.pass_by(61.0)
     breaker.closed = True
-    assert play.hit().cache == "STALE"
+    assert [play.hit().cache, play.hit().cache] == ["STALE", "STALE"]
+    assert breaker.refused == 1
     play.time.pass_by(AGAIN)
     breaker.closed = False
     assert Told(play.ask().hears()).cache == "STALE"
@@ -384,6 +425,16 @@ def test_an_error_of_the_caller_is_passed_on() -> None:
     play.fetch(answer(FRESH))
     play.time.pass_by(61.0)
     assert play.fetch(answer(status=404, body="no")) == (404, "MISS", "no")
+
+
+def test_what_is_no_failure_of_the_upstream_is_not_stood_in_for() -> None:
+    play = Play()
+    play.fetch(answer(FRESH))
+    made = exchange()
+    made.host, made.target, made.status = b"host", b"/", 404
+    assert play.policy.rescue(made, None, play.time.now) is None
+    assert play.policy.rescue(made, Refusal(403, "FB", "no"), play.time.now) is None
+    assert play.policy.rescue(made, Refusal(503, "UF", "no"), play.time.now) is not None
 
 
 # The file

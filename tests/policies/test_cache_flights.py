@@ -96,6 +96,23 @@ def test_when_the_leader_leaves_the_next_one_fetches_for_all() -> None:
     assert play.at_rest()
 
 
+def test_who_wants_something_fresher_waits_for_nobody() -> None:
+    play = Play()
+    play.ask()
+    assert play.asked()
+    play.ask("/", "Cache-Control: no-cache")
+    assert play.asked()
+
+
+def test_what_each_must_validate_keeps_nobody_waiting() -> None:
+    play = Play()
+    play.fetch(answer("Cache-Control: no-cache", TAGGED))
+    play.time.pass_by(ALONE_FOR + 1.0)
+    for _ in range(2):
+        play.ask()
+        assert b"if-none-match" in play.asked()
+
+
 def test_the_wait_for_another_has_an_end() -> None:
     play = Play()
     play.ask()
