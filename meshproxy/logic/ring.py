@@ -22,6 +22,9 @@ drawn in some 10 ms even for a thousand."""
 
 SPACE = 2**64
 
+_OWNER = 2**20 - 1
+"""The low bits of a point say whose it is: one list to sort and to search."""
+
 
 def place(key: bytes) -> int:
     """Where on the ring a key lies."""
@@ -31,29 +34,29 @@ def place(key: bytes) -> int:
 class Ring:
     """The points of some servers, by name and weight. Who they are is the caller's to know."""
 
-    __slots__ = ("_count", "_owners", "_points")
+    __slots__ = ("_count", "_points")
 
     def __init__(self, names: Sequence[str], weights: Sequence[int]) -> None:
         self._count = len(names)
         each = min(POINTS, MOST_POINTS // max(1, self._count))
         mean = sum(weights) / max(1, self._count)
-        drawn = sorted(
-            (point, owner)
+        drawn = [
+            point & ~_OWNER | owner
             for owner, (name, weight) in enumerate(zip(names, weights, strict=True))
             for point in _points(name, max(1, round(each * weight / mean)))
-        )
-        self._points = array("Q", (point for point, _ in drawn))
-        self._owners = array("L", (owner for _, owner in drawn))
+        ]
+        self._points = array("Q", sorted(drawn))
 
     def walk(self, place: int) -> Iterator[int]:
         """The index of each server once, in the order in which a key at `place` meets them."""
-        owners, seen = self._owners, set[int]()
-        start = bisect_left(self._points, place)
-        for step in range(start - len(owners), start):
-            owner = owners[step]
+        points = self._points
+        start = bisect_left(points, place)
+        seen: set[int] = set()
+        for step in range(start - len(points), start):  # below zero counts from the end
+            owner = points[step] & _OWNER
             if owner not in seen:
-                seen.add(owner)
                 yield owner
+                seen.add(owner)
                 if len(seen) == self._count:
                     return
 

@@ -97,5 +97,10 @@ def test_many_servers_have_fewer_points_each() -> None:
     assert len(circle._points) <= MOST_POINTS
 
 
+def test_points_are_dealt_out_by_weight_to_the_last_one() -> None:
+    circle = ring("a", "b", weights=[1, 2])
+    assert len(circle._points) == 85 + 171
+
+
 def test_a_ring_of_nobody_leads_nowhere() -> None:
     assert list(ring().walk(5)) == []

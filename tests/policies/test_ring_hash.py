@@ -155,6 +155,16 @@ def test_among_a_thousand_a_pick_looks_at_few_and_the_bound_holds_nearly() -> No
     assert len(asked) < 2 * 20_000
 
 
+def test_requests_that_ended_make_no_room_at_a_busy_home() -> None:
+    """They are counted again every few picks, not only added to."""
+    balancer, ends = scene(*map(str, range(100)), bound="125%")
+    for user in range(1000):
+        balancer.pick(of(user), anyone, 100.0)  # and it is over at once
+    for _ in range(100):
+        balancer.pick(of("hot"), anyone, 100.0).load += 1
+    assert max(end.load for end in ends) <= 3
+
+
 def test_weights_of_a_reload_are_those_of_the_ring() -> None:
     """They are given to the endpoints after the balancer is built, and before it is asked."""
     scope = scope_of("a", "b")

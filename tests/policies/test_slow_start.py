@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from meshproxy.core.route import Endpoint
+from meshproxy.core.exchange import Exchange
+from meshproxy.core.route import Allowed, Endpoint
 from meshproxy.policies.load_balancer import STRATEGIES, LoadBalancerSpec
+from meshproxy.policies.slow_start import SlowStart
 
 from .attempts import exchange_of, scope_of
 
@@ -71,6 +73,31 @@ def test_when_all_came_back_together_they_share_as_ever(strategy: str) -> None:
     for end in ends:
         end.ramp_since = 1000.0
     assert share(balancer, "a", 1000.0) == pytest.approx(0.25, abs=0.05)
+
+
+@strategies
+def test_those_that_came_back_do_not_get_what_one_of_them_was_spared(strategy: str) -> None:
+    balancer, ends = scene(strategy, "a", "b", "back", "also")
+    for end in ends[2:]:
+        end.ramp_since = 1000.0
+    assert share(balancer, "back", 1000.0) + share(balancer, "also", 1000.0) < 0.12
+
+
+def test_whoever_was_passed_over_is_not_asked_a_second_time() -> None:
+    class First:
+        def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
+            return next((end for end in (back, other) if allowed(end)), None)
+
+    class Draws:
+        def random(self) -> float:
+            return next(draws)
+
+        def getrandbits(self, k: int) -> int:
+            return 0
+
+    draws = iter([0.5, 0.0])
+    back, other = Endpoint("back", "back", 80, since=1000.0), Endpoint("other", "other", 80)
+    assert SlowStart(First(), 30.0, Draws()).pick(exchange_of(), anyone, 1000.0) is other
 
 
 @strategies
