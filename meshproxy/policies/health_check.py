@@ -6,6 +6,7 @@ endpoint. An open circuit is not closed by a check that went well, but may be pr
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
     from meshproxy.core.route import Endpoint
 
+PATH_PATTERN = r"^/[!-~]{0,999}$"
 STATUS_PATTERN = r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$"
 SUCCESS, BAD_STATUS = "success", "status"
 
@@ -55,14 +57,25 @@ Expected = Annotated[
 ]
 
 
+def _read_path(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(PATH_PATTERN, value):
+        raise PydanticCustomError("path", "write a path such as /healthz")
+    return value
+
+
+CheckPath = Annotated[
+    str,
+    BeforeValidator(_read_path),
+    WithJsonSchema({"type": "string", "pattern": PATH_PATTERN, "examples": ["/healthz"]}),
+]
+
+
 class HealthCheckSpec(Spec):
     """Ask each endpoint now and then whether it is well, and leave out who is not."""
 
     key: ClassVar[str] = "health_check"
 
-    path: str = Field(
-        default="/healthz", pattern=r"^/[!-~]*$", max_length=1000, description="What is asked for."
-    )
+    path: CheckPath = Field(default="/healthz", description="What is asked for.")
     interval: Duration = Field(
         default=10.0, ge=0.1, description="Between two checks; at most 1s until the first result."
     )

@@ -43,7 +43,7 @@ class Breaker:
     section = "breakers"
 
     def report(self, now: float) -> Mapping[str, Any]:
-        return {"endpoint": "10.0.0.1:1", "state": "open", "at": now}
+        return {"upstream": "payments", "endpoint": "10.0.0.1:1", "state": "open", "at": now}
 
 
 class Retries:
@@ -119,10 +119,36 @@ def test_clusters_are_told_with_their_endpoints() -> None:
     assert endpoint["connections"]["open"] == 0
 
 
+class Shown:
+    """State of any section."""
+
+    def __init__(self, section: str, **report: Any) -> None:
+        self.section = section
+        self._report = {"upstream": "payments", **report}
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return self._report
+
+
+def test_clusters_tell_what_is_known_of_each_endpoint() -> None:
+    at = {"endpoint": "10.0.0.1:1"}
+    health = {"healthy": False, "checked": True, "last": "timeout"}
+    state = [
+        Shown("breakers", **at, state="open"),
+        Shown("breakers", **at, state="half_open", mode="shadow"),
+        Shown("health_checks", **at, **health, passes_in_a_row=0),
+        Shown("panic", on=True),
+    ]
+    (cluster,) = told(Stage(snapshot=serving(), state=state), "/clusters").json
+    assert cluster["panic"] is True
+    (endpoint,) = cluster["endpoints"]
+    assert (endpoint["circuit"], endpoint["health"]) == ("open", health)
+
+
 def test_state_is_shown_under_its_section_and_the_rest_in_stats() -> None:
     stage = Stage(state=[Breaker(), object(), Retries()])
     assert told(stage, "/breakers").json == [
-        {"endpoint": "10.0.0.1:1", "state": "open", "at": 50.0}
+        {"upstream": "payments", "endpoint": "10.0.0.1:1", "state": "open", "at": 50.0}
     ]
     assert told(stage, "/rate-limits").json == []
     assert told(stage, "/stats").json == {

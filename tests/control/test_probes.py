@@ -59,6 +59,41 @@ def test_a_failed_reload_is_told_and_stays_ready() -> None:
     assert "meshproxy.yaml:3:5: wrong" in body["checks"]["config"]["detail"]
 
 
+class Checked:
+    """A health check's state, of which a probe reads three words."""
+
+    section = "health_checks"
+
+    def __init__(self, upstream: str, ready: bool, last: str) -> None:
+        self._report = {"upstream": upstream, "ready": ready, "last": last}
+
+    def report(self, now: float) -> dict[str, Any]:
+        return self._report
+
+
+@pytest.mark.parametrize(
+    ("good", "last", "code", "detail"),
+    [
+        (True, "", 200, "not checked yet"),
+        (True, "status 200", 200, "status 200"),
+        (False, "timeout", 503, "timeout"),
+    ],
+)
+def test_an_app_with_health_checks_is_part_of_readiness(
+    good: bool, last: str, code: int, detail: str
+) -> None:
+    stage = Stage(state=[object(), Checked("app", good, last)])
+    found, body = told(stage, ready(stage))
+    assert (found, body["checks"]["app"]) == (code, {"ok": good, "detail": detail})
+    assert [status(stage, each) for each in (live, startup)] == [200, 200]
+
+
+def test_the_health_of_others_makes_nobody_unready() -> None:
+    stage = Stage(state=[Checked("payments", False, "timeout")])
+    assert status(stage, ready) == 200
+    assert "app" not in ready(stage)
+
+
 @pytest.mark.parametrize(
     ("accept", "wanted"),
     [
