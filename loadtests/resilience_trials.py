@@ -53,7 +53,7 @@ def idle_servers(tell: Tell) -> Iterator[Figure]:
 
 
 def hurt(tell: Tell) -> Iterator[Figure]:
-    """One upstream of two, hurt for ten seconds out of thirty, at 100 requests a second."""
+    """One upstream of two, hurt for five seconds out of fifteen, at 100 requests a second."""
     yield from _hurt(tell, "", False, scenes.TRIES)
 
 
@@ -65,7 +65,7 @@ def helped(tell: Tell) -> Iterator[Figure]:
 def _hurt(tell: Tell, also: str, helped: bool, tries: int) -> Iterator[Figure]:
     for fault in scenes.FAULTS:
         with TemporaryDirectory() as folder, scenes.pair(Path(folder), helped) as stage:
-            run = scenes.hurt_one(stage, fault, rate=100.0, seconds=30.0, tries=tries)
+            run = scenes.hurt_one(stage, fault, rate=100.0, seconds=15.0, tries=tries)
         tell(run.ledger.line(f"upstream-{fault}{'-helped' if helped else ''}", run.rss))
         gets = [one for one in run.ledger.sent if one.method == "GET"]
         lost = sum(not one.ok for one in gets) / len(gets)

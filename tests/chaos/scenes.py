@@ -256,16 +256,19 @@ def overload(
 
 
 def outage(folder: Path, before: float, down: float, after: float, direct: bool = False) -> Run:
-    """At nine tenths of its capacity the upstream goes away; each caller tries three times."""
+    """At nine tenths of its capacity the upstream stands still; each caller tries three times.
+
+    What was sent meanwhile waits in its sockets. It is all served later, although those who asked
+    have given up: callers that keep trying can keep it busy with nothing else.
+    """
     with (
         Upstream.running(folder, places=PLACES, takes=TAKES) as app,
-        Relay.running(app.address) as relay,
-        Sidecar.running(BOUNDED, app=relay.address) as sidecar,
+        Sidecar.running(BOUNDED, app=app.address) as sidecar,
     ):
-        deeds: list[Deed] = [(before, relay.cut), (before + down, relay.mend)]
+        deeds: list[Deed] = [(before, app.pause), (before + down, app.go_on)]
         ledger = asyncio.run(
             _ask(
-                (LOOPBACK, relay.port) if direct else sidecar.outbound,
+                (LOOPBACK, app.port) if direct else sidecar.outbound,
                 "weak",
                 0.9 * CAPACITY,
                 before + down + after,

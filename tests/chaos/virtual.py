@@ -16,6 +16,7 @@ from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Snapshot
 from meshproxy.core.verdict import Failure
 from meshproxy.dataplane.conductor import Conductor
+from meshproxy.dataplane.downstream import Downstream
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import Listener
 from meshproxy.dataplane.pool import Pool
@@ -39,19 +40,59 @@ def answer(status: int = 200, body: bytes = b"fine") -> bytes:
     return b"HTTP/1.1 %d Fine\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
 
 
-class Wire(FakeTransport):
-    """The upstream's side of a connection; requests on it have no body."""
+class Line(FakeTransport):
+    """A connection that is lost a turn after it was closed, as in a loop."""
 
     def __init__(self, site: Site) -> None:
         super().__init__()
-        self._site = site
+        self.site = site
+        self._lost = False
+
+    def close(self) -> None:
+        super().close()
+        self.site.time.later(0.0, self._lose)
+
+    def abort(self) -> None:
+        super().abort()
+        self.site.time.later(0.0, self._lose)
+
+    def hangs_up(self) -> None:
+        """The other side has closed it."""
+        self.closed = True
+        self._lose()
+
+    def _lose(self) -> None:
+        if not self._lost:
+            self._lost = True
+            self.protocol.connection_lost(None)
+
+
+class Caller(Client):
+    """A client's side of a connection."""
+
+    def __init__(self, site: Site) -> None:
+        self.transport = Line(site)
+        self.protocol = Downstream(site.listener)
+        self.transport.protocol = self.protocol
+        self.protocol.connection_made(self.transport)  # type: ignore[arg-type]
+
+    def leaves(self) -> None:
+        self.transport.hangs_up()
+
+
+class Wire(Line):
+    """The upstream's side of a connection; requests on it have no body."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.request = b""
 
     def write(self, data: bytes) -> None:
         super().write(data)
         if self.written.endswith(b"\r\n\r\n"):
-            self.take()
-            self._site.delivered += 1
-            self._site.upstream(self)
+            self.request = self.take()
+            self.site.delivered += 1
+            self.site.upstream(self)
 
     def says(self, data: bytes) -> None:
         """The upstream answers, unless nobody is there any more."""
@@ -61,8 +102,7 @@ class Wire(FakeTransport):
     def breaks_off(self) -> None:
         """The upstream begins to answer, and its connection is gone."""
         self.says(b"HTTP/1.1 200 Fine\r\nContent-Length: 100\r\n\r\nhalf")
-        self.closed = True
-        self.protocol.connection_lost(None)
+        self.hangs_up()
 
 
 class Site:
@@ -74,6 +114,8 @@ class Site:
         self.upstream = upstream or self.at_once(answer())
         self.refusing = False
         self.delivered = 0
+        self.wires: list[Wire] = []
+        self.counts: list[Counts] = []
         self.ended: list[tuple[Exchange, float]] = []
         self.lines: list[Mapping[str, Any]] = []
         self.told: list[tuple[float, str, dict[str, Any]]] = []
@@ -82,21 +124,22 @@ class Site:
         self._random = random.Random(1)
         self.pool = Pool(self._dial, self.time)
         self.pool.conductor = Conductor(self.time, self.time.later, self.pool)
-        snapshot = self._compiled(text)
+        self.snapshot = self._compiled(text)
         self.listener = Listener(
-            cast(Any, None), snapshot.plans[plan], self.pool.conductor, self.time, Room(1 << 30),
-            self._tell,
+            cast(Any, None), self.snapshot.plans[plan], self.pool.conductor, self.time,
+            Room(1 << 30), self._tell,
         )  # fmt: skip
         self.time.later(_SWEEP_EVERY, self._sweep)
 
     def reload(self, text: str) -> None:
         """Another file, over the same memory of traffic."""
-        self.listener.plan = self._compiled(text).plans[self._plan]
+        self.snapshot = self._compiled(text)
+        self.listener.plan = self.snapshot.plans[self._plan]
 
-    def client(self) -> Client:
-        return Client(cast(Any, self))
+    def client(self) -> Caller:
+        return Caller(self)
 
-    def ask(self, data: bytes = GET) -> Client:
+    def ask(self, data: bytes = GET) -> Caller:
         """A request on a connection of its own."""
         client = self.client()
         client.says(data)
@@ -122,8 +165,8 @@ class Site:
             access.record(exchange, now)
 
         tools = Tools(
-            series=lambda *labels: cast(Any, Counts()),
-            cluster_series=lambda upstream: cast(Any, Counts()),
+            series=lambda *labels: self._counts(),
+            cluster_series=lambda upstream: self._counts(),
             kinds=Kinds,
             record=record,
             random=self._random,
@@ -134,6 +177,15 @@ class Site:
         compiled.adopt()
         self._ledger.keep(draft)
         return compiled.snapshot
+
+    def _counts(self) -> Any:
+        made = Counts()
+        self.counts.append(made)
+        return made
+
+    def cells(self) -> list[Any]:
+        """What the policies remember."""
+        return [cell for _, cell in self._ledger.cells()]
 
     def _tell(self, event: str, **fields: object) -> None:
         self.told.append((self.time.now, event, dict(fields)))
@@ -146,6 +198,7 @@ class Site:
             self.pool.dialled(upstream, Failure.CONNECT)
             return
         wire = Wire(self)
+        self.wires.append(wire)
         wire.protocol = upstream
         upstream.connection_made(wire)  # type: ignore[arg-type]
         self.pool.dialled(upstream, None)
