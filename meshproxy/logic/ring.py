@@ -18,7 +18,7 @@ POINTS = 128
 
 MOST_POINTS = 16384
 """Points of all together; with more than 128 servers each gets fewer, so that a ring is
-drawn in some 10 ms even for a thousand."""
+drawn in some 20 ms even for a thousand."""
 
 SPACE = 2**64
 

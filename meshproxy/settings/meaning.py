@@ -179,6 +179,13 @@ def countable_headers(context: Context) -> Iterator[Finding]:
                 yield at, f"{name!r} is rewritten at this hop and cannot tell callers apart{hint}"
 
 
+def sticks_to_something(context: Context) -> Iterator[Finding]:
+    for place, model in places(context.file):
+        path = (*place, "sticky")
+        if place[0] == "inbound" and getattr(model, "sticky", OFF) != OFF and context.says(path):
+            yield path, "nothing to stick to: your app is one endpoint"
+
+
 def hashable_headers(context: Context) -> Iterator[Finding]:
     for place, model in places(context.file):
         path = (*place, "load_balancer", "hash")
@@ -206,5 +213,6 @@ CHECKS: tuple[Check, ...] = (
     matchable_headers,
     countable_headers,
     hashable_headers,
+    sticks_to_something,
     *wiring.CHECKS,
 )
