@@ -14,6 +14,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  view  ports  door  serving  probes  admin  health
+        strain  memory
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
@@ -27,7 +28,8 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         compile  chains  routes  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  rate_limit  limits  gates  keys
-        shadow  concurrency  circuit_breaker  circuits  panic  health_check  retries  fallback
+        priority  overload  sheds  concurrency  places  learner  played
+        shadow  circuit_breaker  circuits  panic  health_check  retries  fallback
         deadlines  hedge  faults
         cache  cache_store  cache_keys  cache_flights  cache_intake
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
@@ -35,7 +37,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency
-        caching  freshness  health
+        gradient  line  rehearsal  pressure  caching  freshness  health
 
 The walk of a request, across the rooms.
 

@@ -22,8 +22,10 @@ from typing import Any
 import uvloop
 
 from meshproxy.control.health import Prober
+from meshproxy.control.memory import Memory, trimmer
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
+from meshproxy.control.strain import Strain
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
 from meshproxy.core.ledger import Draft, Ledger
@@ -36,8 +38,10 @@ from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.room import Room, descriptors
+from meshproxy.policies import overload
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
 from meshproxy.settings.errors import ConfigError
+from meshproxy.settings.schema import policy
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.log import Log
@@ -95,6 +99,7 @@ class App:
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
         self._prober = Prober(time.monotonic)
+        self._strain = Strain(Memory().used, trimmer(), self._began)
         self._reloader: Reloader[Prepared] = Reloader(
             source, self._load, self._adopt, log.tell, time.time
         )
@@ -134,6 +139,8 @@ class App:
             if isinstance(cell, Endpoint):
                 self._pool.retire(cell)
         self._prober.follow(cell for cell in self.cells() if isinstance(cell, Checked))
+        said = policy(prepared.settings.file, overload.OverloadSpec)
+        self._strain.follow(*overload.bounds(said, prepared.draft))
         self._settings = prepared.settings
         logs = prepared.settings.file.logs
         self._log.configure(logs)
@@ -185,13 +192,15 @@ class App:
             trace=trace[-TRACE:],
         )  # fmt: skip
 
-    def _sweep(self, turn: int = 0) -> None:
+    def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
+        self._strain.look(due or now, now)
         self._front.sweep(now, TURNS)
         if turn == 0:
             self._pool.sweep(now)
             self._log.flush()
-        self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS)
+        due = time.monotonic() + SWEEP / TURNS
+        self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS, due)
 
     def _listen_to_signals(self) -> None:
         self._loop.add_signal_handler(
@@ -276,6 +285,7 @@ class App:
     def _samples(self) -> Iterable[Sample]:
         yield from samples_of(self.cells())
         yield from self._log.samples()
+        yield from self._strain.samples()
         yield from connection_samples(self.snapshot, self._front)
         standing = self.standing
         yield Sample("meshproxy_config_last_reload_successful", (), float(standing.ok))

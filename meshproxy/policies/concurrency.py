@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from meshproxy.core.fields import Duration
@@ -57,19 +57,20 @@ class ConcurrencySpec(Spec):
             return {"queue": AUTO, **value}
         return value
 
+    @field_validator("max", "queue")
+    @classmethod
+    def _is_enough(cls, value: int | str, info: ValidationInfo) -> int | str:
+        least = 1 if info.field_name == "max" else 0
+        if isinstance(value, int) and value < least:
+            raise PydanticCustomError("least", "must be at least {least}", {"least": least})
+        return value
+
     @model_validator(mode="after")
     def _agree(self) -> ConcurrencySpec:
-        for name, least in (("max", 1), ("queue", 0)):
-            found = getattr(self, name)
-            if isinstance(found, int) and found < least:
-                message = "{name} must be at least {least}"
-                raise PydanticCustomError("least", message, {"name": name, "least": least})
         if self.queue and self.queue_timeout <= 0.0:
             raise PydanticCustomError(
                 "queue_timeout", "queue_timeout must be above zero; queue: 0 does without a queue"
             )
-        if self.max != ADAPTIVE and {"min", "ceiling"} & self.model_fields_set:
-            raise PydanticCustomError("bounds", "min and ceiling need max: adaptive")
         if self.ceiling < self.min:
             raise PydanticCustomError("bounds", "ceiling must not be below min")
         return self

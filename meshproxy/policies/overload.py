@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from meshproxy.core.fields import Percent, Timeout
+from meshproxy.core.ledger import Draft
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic.pressure import CLOSING, Most, Pressure
@@ -72,6 +73,9 @@ class Gauge:
         self.lag, self.memory = lag, memory
         self.pressure.look(most, lag, memory, elapsed)
 
+    def is_short_of_memory(self) -> bool:
+        return self.pressure.level > 0.0 and self.pressure.why == "memory"
+
     def samples(self) -> Iterable[Sample]:
         yield Sample("meshproxy_overload_level", (), round(self.pressure.level, 3))
 
@@ -123,3 +127,10 @@ class ShadowOverload:
         if pressure.sheds(exchange.priority):
             name = exchange.route.name
             self._counts.count(OverloadSpec.key, self._direction, name, pressure.why)
+
+
+def bounds(said: OverloadSpec | None, draft: Draft) -> tuple[Gauge | None, Most | None]:
+    """The gauge to be told and by which bounds, as the file says; nobody where it is off."""
+    if said is None or said.mode == "off":
+        return None, None
+    return draft.state(CELL, Gauge), said.most

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from meshproxy.policies.contract import Scope, Spec
 
@@ -35,8 +35,8 @@ class PrioritySpec(Spec):
         pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
         description="Request field that says it; only trusted peers can raise themselves by it.",
     )
-    high: tuple[str, ...] = Field(default=("high",), description="Its values that mean high.")
-    low: tuple[str, ...] = Field(default=("low",), description="Its values that mean low.")
+    high: list[str] = Field(default=["high"], description="Its values that mean high.")
+    low: list[str] = Field(default=["low"], description="Its values that mean low.")
 
     @model_validator(mode="before")
     @classmethod
@@ -45,7 +45,7 @@ class PrioritySpec(Spec):
             return value
         if value in LEVELS:
             return {"level": value}
-        raise PydanticCustomError("level", "write high, normal or low, or {{header: x-priority}}")
+        raise PydanticCustomError("level", "write high, normal or low, or {header: x-priority}")
 
     @model_validator(mode="after")
     def _agree(self) -> PrioritySpec:
@@ -54,6 +54,14 @@ class PrioritySpec(Spec):
         if set(self.high) & set(self.low):
             raise PydanticCustomError("header", "high and low must not share a value")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        shape = handler.resolve_ref_schema(handler(core_schema))
+        about = shape.pop("description", None)
+        return {"anyOf": [{"enum": list(LEVELS)}, dict(shape)], "description": about}
 
     def build(self, scope: Scope) -> Fixed | ByHeader | None:  # noqa: ARG002  # the same everywhere
         level = LEVELS.index(self.level)

@@ -12,6 +12,8 @@ from meshproxy.policies.faults import FaultsSpec
 from meshproxy.policies.health_check import HealthCheckSpec
 from meshproxy.policies.hedge import HedgeSpec
 from meshproxy.policies.load_balancer import LoadBalancerSpec
+from meshproxy.policies.overload import OverloadSpec
+from meshproxy.policies.priority import PrioritySpec
 from meshproxy.policies.rate_limit import RateLimitSpec
 from meshproxy.policies.retries import RetrySpec
 from meshproxy.policies.sticky import StickySpec
@@ -20,6 +22,8 @@ from meshproxy.policies.tracing import TracingSpec
 REGISTRY: tuple[type[Spec], ...] = (
     TracingSpec,
     DeadlinesSpec,
+    PrioritySpec,
+    OverloadSpec,
     RateLimitSpec,
     FaultsSpec,
     CacheSpec,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from meshproxy.settings.compile import Tools
 
 UNMATCHED = "__unmatched__"
+OF_ALL = frozenset({"tracing"})
+"""Policies of every request, the refused ones too; asked before all others."""
 OF_A_SERVICE = frozenset({"health_check", "load_balancer", "sticky", "circuit_breaker", "fallback"})
 """Policies that tell the endpoints of one service apart, or stand in for it."""
 
@@ -99,8 +101,8 @@ class Routes:
         What tells the endpoints of one service apart, balancer and breaker, has no place here.
         """
         classifier = Classifier(chain.innermost.place.failures)
-        first = [spec for spec in REGISTRY if spec.key in TOP_LEVEL]
-        then = [spec for spec in REGISTRY if spec.key not in TOP_LEVEL | OF_A_SERVICE]
+        first = [spec for spec in REGISTRY if spec.key in OF_ALL]
+        then = [spec for spec in REGISTRY if spec.key not in OF_ALL | OF_A_SERVICE]
         built = [
             *self._all(first, chain, cluster, label, classifier),
             way,
@@ -126,7 +128,7 @@ class Routes:
         cluster = Cluster(label, (), self._tools.cluster_series(label))
         classifier = Classifier()
         chain = Chain(direction, ())
-        first = [spec for spec in REGISTRY if spec.key in TOP_LEVEL]
+        first = [spec for spec in REGISTRY if spec.key in OF_ALL]
         built = self._all(first, chain, cluster, label, classifier)
         route = Route(
             name=label,

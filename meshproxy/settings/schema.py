@@ -38,7 +38,7 @@ from meshproxy.settings.words import (
 )
 
 OFF: Literal["off"] = "off"
-TOP_LEVEL = frozenset({"tracing"})
+TOP_LEVEL = frozenset({"tracing", "overload"})
 """Policies that stand at the top of the file and nowhere else."""
 
 

@@ -140,6 +140,36 @@ FAMILIES: tuple[Family, ...] = (
         "upstream,scope",
     ),
     Family(
+        "meshproxy_concurrency_limit",
+        "gauge",
+        "Places of a concurrency limit: what the file says, or what was learned.",
+        "upstream,scope",
+    ),
+    Family(
+        "meshproxy_shed_total",
+        "counter",
+        "Requests refused for overload: of the limit of an upstream, or of this process.",
+        "direction,route,why",
+    ),
+    Family(
+        "meshproxy_overload_level",
+        "gauge",
+        "0 to 3: above 0.5 connections are closed, above 1 low priority is shed, above 2 normal.",
+        merge=max,
+    ),
+    Family(
+        "meshproxy_event_loop_lag_seconds",
+        "gauge",
+        "How late the event loop was at worst, of late.",
+        merge=max,
+    ),
+    Family(
+        "meshproxy_memory_pressure",
+        "gauge",
+        "Share of the memory in use: of the cgroup's limit, or else of all there is.",
+        merge=max,
+    ),
+    Family(
         "meshproxy_breaker_state",
         "gauge",
         "0 closed, 1 open, 2 half-open; with mode where it is only tried out.",

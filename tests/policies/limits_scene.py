@@ -6,6 +6,7 @@ import random
 from types import SimpleNamespace
 from typing import Any
 
+from meshproxy.core.classify import Classifier
 from meshproxy.core.exchange import Exchange, Peer
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Cluster
@@ -30,7 +31,7 @@ class Scene:
             owner=owner,
             rule=f"{owner} (mesh.yaml:7)",
             cluster=Cluster(cluster, (), None),  # type: ignore[arg-type]  # no series are needed
-            classifier=None,  # type: ignore[arg-type]  # no attempt is judged
+            classifier=Classifier(),
             now=1000.0,
             random=random.Random(1),
             draft=self.draft,

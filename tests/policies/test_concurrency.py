@@ -11,8 +11,8 @@ from hypothesis.strategies import data, integers
 from pydantic import ValidationError
 
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.verdict import Hold, Refusal
-from meshproxy.policies.concurrency import Concurrency, ConcurrencySpec
+from meshproxy.core.verdict import Failure, Hold, Refusal
+from meshproxy.policies.concurrency import Adaptive, Concurrency, ConcurrencySpec
 
 from .limits_scene import Scene, exchange
 
@@ -251,9 +251,8 @@ def test_the_defaults_are_those_of_the_reference() -> None:
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ({"max": 0}, "max must be at least 1"),
-        ({"queue": -1}, "queue must be at least 0"),
-        ({"min": 5}, "min and ceiling need max: adaptive"),
+        ({"max": 0}, "must be at least 1"),
+        ({"queue": -1}, "must be at least 0"),
         ({"max": "adaptive", "min": 5, "ceiling": 4}, "ceiling must not be below min"),
         ({"queue_timeout": 1}, "add a unit"),
         ({"queue_timeout": "0s"}, "queue: 0 does without a queue"),
@@ -263,6 +262,69 @@ def test_what_makes_no_sense_is_refused(raw: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError) as caught:
         ConcurrencySpec.model_validate(raw)
     assert said in str(caught.value)
+
+
+def adaptive(scene: Scene, **raw: Any) -> Adaptive:
+    built = policy(scene, max="adaptive", **raw)
+    assert isinstance(built, Adaptive)
+    return built
+
+
+def answer(learning: Adaptive, took: float, now: float, status: int = 200, **ended: Any) -> None:
+    """One attempt ends."""
+    made = exchange()
+    made.sent_at, made.status, made.failure = now - took, status, ended.get("failure")
+    learning.settle(made, now)
+
+
+def teach(learning: Adaptive, took: float, began: float, **ended: Any) -> None:
+    for n in range(60):
+        answer(learning, took, began + took + n * 0.01, **ended)
+
+
+def test_an_adaptive_limit_begins_at_its_least_and_lets_few_wait() -> None:
+    learning = adaptive(Scene(), min=9)
+    walks = [Walk(learning) for _ in range(13)]
+    assert [walk.state for walk in walks] == ["running"] * 9 + ["parked"] * 3 + ["refused"]
+    assert learning.report(NOW)["max"] == 9
+
+
+def test_an_adaptive_limit_grows_with_good_answers_where_it_is_used() -> None:
+    learning = adaptive(Scene(), min=4, ceiling=7)
+    for _ in range(4):
+        Walk(learning)
+    for second in range(5):
+        teach(learning, 0.02, NOW + second)
+    waiting = Walk(learning)
+    assert waiting.state == "running"
+    report = learning.report(NOW)
+    assert (report["max"], report["base_ms"], report["adaptive"]) == (7, 20.0, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "failure", "counts"),
+    [
+        (200, None, True),
+        (404, None, True),
+        (503, None, False),
+        (0, Failure.CONNECT, False),
+        (0, Failure.CLIENT_GONE, False),
+        (0, Failure.TRY_TIMEOUT, True),
+    ],
+)
+def test_fast_errors_say_nothing_of_how_fast_answers_are(
+    status: int, failure: Failure | None, counts: bool
+) -> None:
+    learning = adaptive(Scene())
+    teach(learning, 0.02, NOW, status=status, failure=failure)
+    assert (learning.report(NOW)["base_ms"] > 0) is counts
+
+
+def test_what_was_learned_survives_a_reload() -> None:
+    scene = Scene()
+    teach(adaptive(scene), 0.02, NOW)
+    scene.reload()
+    assert adaptive(scene, min=5).report(NOW)["base_ms"] == 20.0
 
 
 class Crowd(RuleBasedStateMachine):
