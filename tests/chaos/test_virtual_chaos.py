@@ -96,6 +96,9 @@ def play(
             leaver = rng.choice(list(asked))
             leaver.leaves()
             left.add(leaver)
+        if rng.random() < 0.05:
+            # Another file: whatever is under way keeps its route.
+            site.reload(site.text.replace("timeout: 2s", f"timeout: {2000 + number}ms"))
         if rng.random() < stalls:
             site.time.leap(rng.random())
     site.refusing = False

@@ -119,6 +119,7 @@ class Site:
         self.ended: list[tuple[Exchange, float]] = []
         self.lines: list[Mapping[str, Any]] = []
         self.told: list[tuple[float, str, dict[str, Any]]] = []
+        self.text = text
         self._plan = plan
         self._ledger = Ledger()
         self._random = random.Random(1)
