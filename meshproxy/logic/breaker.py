@@ -150,8 +150,7 @@ def may_open(circuit: Circuit, rules: Rules, total: int, out: int) -> bool:
     """
     if circuit.state is not State.CLOSED or total < 2 or rules.max_ejected >= 1.0:
         return True
-    share = int(total * rules.max_ejected + 1e-9)
-    return out < min(total - 1, max(1, share))
+    return out < max(1, int(total * rules.max_ejected + 1e-9))
 
 
 def panics(total: int, usable: int, share: float) -> bool:

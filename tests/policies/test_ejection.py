@@ -162,6 +162,29 @@ def test_a_retry_that_enforce_would_not_have_made_is_no_refusal() -> None:
     assert circuit.report(1.0)["attempts_not_stopped"] == 1
 
 
+def test_what_enforce_would_not_have_sent_teaches_a_circuit_in_shadow_nothing() -> None:
+    scope = scope_of("a")
+    breaker = CircuitBreakerSpec.model_validate({"mode": "shadow"}).build(scope)
+    assert isinstance(breaker, ShadowBreaker)
+    (endpoint,) = scope.cluster.endpoints
+    (circuit,) = circuits_of(scope, shadow=True).values()
+    for _ in range(7):
+        exchange = exchange_of()
+        depart([breaker], exchange, endpoint, 1.0)
+        settle([breaker], exchange, 500, 1.0)
+    now = circuit.circuit.until
+    depart([breaker], exchange_of(), endpoint, now)
+    assert circuit.circuit.state is State.HALF_OPEN
+    for outcome in (200, 200, 200):
+        beside = exchange_of()
+        depart([breaker], beside, endpoint, now + 0.1)
+        settle([breaker], beside, outcome, now + 0.2)
+    assert circuit.circuit.state is State.HALF_OPEN, "only the probe's own outcome may close it"
+    beside.failure = Failure.TRUNCATED
+    breaker.broke(beside, now + 0.3)
+    assert circuit.circuit.state is State.HALF_OPEN, "nor may it be opened by another"
+
+
 def test_nothing_is_remembered_of_an_exchange_that_has_ended() -> None:
     scope = scope_of("a")
     breaker = CircuitBreakerSpec.model_validate({"mode": "shadow"}).build(scope)
