@@ -49,7 +49,8 @@ class Prober:
         for index, check in enumerate(each for each in wanted if each not in self._tasks):
             check.taken_up()
             work = self._keep_asking(check, index * APART)
-            self._tasks[check] = asyncio.get_running_loop().create_task(work)
+            task = self._tasks[check] = asyncio.get_running_loop().create_task(work)
+            task.add_done_callback(_tell_bug)
 
     async def close(self) -> None:
         """Stop all of it."""
@@ -66,6 +67,13 @@ class Prober:
             heard = await self._ask(check.question)
             check.heard(heard, began, self._clock())
             await asyncio.sleep(check.pause())
+
+
+def _tell_bug(task: asyncio.Task[None]) -> None:
+    """A check ends by being cancelled and in no other way; nobody else would hear of it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": "a health check stopped", "exception": error}
+        task.get_loop().call_exception_handler(context)
 
 
 async def ask_once(question: Question) -> Heard:

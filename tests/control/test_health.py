@@ -129,6 +129,24 @@ def test_a_check_that_is_given_up_while_it_waits_hears_nothing() -> None:
     asyncio.run(scene())
 
 
+def test_a_bug_in_a_check_is_told_at_once() -> None:
+    async def scene() -> None:
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: told.set_result(repr(context["exception"]))
+        )
+
+        async def broken(question: Question) -> Heard:
+            raise ZeroDivisionError
+
+        prober = Prober(time.monotonic, broken)
+        prober.follow([Check()])
+        assert await asyncio.wait_for(told, 10) == "ZeroDivisionError()"
+        await prober.close()
+
+    asyncio.run(scene())
+
+
 # One question
 
 
