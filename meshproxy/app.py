@@ -22,7 +22,7 @@ from typing import Any
 import uvloop
 
 from meshproxy.control.health import Prober
-from meshproxy.control.memory import Memory, trimmer
+from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.strain import Strain
@@ -99,7 +99,7 @@ class App:
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
         self._prober = Prober(time.monotonic)
-        self._strain = Strain(Memory().used, trimmer(), self._began)
+        self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
             source, self._load, self._adopt, log.tell, time.time
         )

@@ -7,8 +7,7 @@ group has a limit it is the process itself, against all the memory there is.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,13 +59,16 @@ class Memory:
         return int(pages[0]) * self._page / self._total if pages and self._total else 0.0
 
 
-def trimmer() -> Callable[[], None]:
-    """Gives memory that was freed back to the system, where the C library can.
+def trim() -> None:
+    """Give memory that was freed back to the system, where the C library can (glibc's does).
 
     Without it a flood that is over would look like one that goes on.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return (lambda: None) if trim is None else lambda: trim(0)
+    import ctypes  # 2 ms, and only who is short of memory needs it
+
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give_back is not None:
+        give_back(0)
 
 
 def _groups(root: Path, total: int) -> Iterator[Group]:

@@ -5,7 +5,8 @@ square root of itself. What `base` is, the time of an answer that waited for nob
 without the regular dips to a few requests that shed healthy traffic. It comes from windows with
 few requests in flight anyway; else it falls with every faster window, and it rises only after
 a cut of the limit that made answers no faster: then it was not our queue. Where the limit
-binds and answers are slow, such a cut is made now and then: 30 % for one window.
+binds and answers are slow, such a cut is made now and then: 30 % for one window. Of an upstream
+that many proxies share a cut here shows less, and `base` may drift up, as a measured one would.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from math import sqrt
 WINDOW = 0.1
 """Seconds that a window lasts at least."""
 ENOUGH = 50
+TURNS = 2.0
 FEW = 5
 PATIENCE = 1.0
-"""Answers that make a window; after so many seconds a few will do."""
+"""Answers that make a window, or so many for each place; after so many seconds a few will do."""
 MOST = 500
 """Answers of one window that are looked at."""
 
@@ -76,7 +78,8 @@ class Gradient:
             samples.append(now - sent_at)
         lasted = now - self._began
         if lasted >= WINDOW and (
-            len(samples) >= ENOUGH or (lasted >= PATIENCE and len(samples) >= FEW)
+            len(samples) >= min(ENOUGH, TURNS * self.limit)
+            or (lasted >= PATIENCE and len(samples) >= FEW)
         ):
             self._turn(bounds, now)
 

@@ -57,11 +57,13 @@ class ConcurrencySpec(Spec):
             return {"queue": AUTO, **value}
         return value
 
-    @field_validator("max", "queue")
+    @field_validator("max", "queue", mode="before")
     @classmethod
-    def _is_enough(cls, value: int | str, info: ValidationInfo) -> int | str:
-        least = 1 if info.field_name == "max" else 0
-        if isinstance(value, int) and value < least:
+    def _is_enough(cls, value: Any, info: ValidationInfo) -> Any:
+        word, least = (ADAPTIVE, 1) if info.field_name == "max" else (AUTO, 0)
+        if value != word and not (isinstance(value, int) and not isinstance(value, bool)):
+            raise PydanticCustomError("word", "write a whole number or {word}", {"word": word})
+        if value != word and value < least:
             raise PydanticCustomError("least", "must be at least {least}", {"least": least})
         return value
 

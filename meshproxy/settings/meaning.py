@@ -195,6 +195,14 @@ def hashable_headers(context: Context) -> Iterator[Finding]:
             yield path, f"{name!r} is rewritten at this hop and cannot tell callers apart"
 
 
+def readable_priorities(context: Context) -> Iterator[Finding]:
+    for place, model in places(context.file):
+        name = getattr(getattr(model, "priority", None), "header", None)
+        if name and _rewritten(name):
+            at = (*place, "priority", "header")
+            yield at, f"{name!r} is rewritten at this hop and cannot say a priority"
+
+
 def _rewritten(name: str) -> bool:
     lower = name.lower()
     return lower in HOP_FIELDS or lower.startswith(("x-forwarded-", "x-meshproxy-"))
@@ -212,6 +220,7 @@ CHECKS: tuple[Check, ...] = (
     hedges_have_elsewhere,
     matchable_headers,
     countable_headers,
+    readable_priorities,
     hashable_headers,
     sticks_to_something,
     *wiring.CHECKS,

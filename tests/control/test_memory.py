@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshproxy.control.memory import Memory, trimmer
+from meshproxy.control.memory import Memory, trim
 
 MIB = 1024 * 1024
 NONE = 9223372036854771712
@@ -108,4 +108,4 @@ def test_here_it_says_something() -> None:
 
 
 def test_giving_back_is_harmless() -> None:
-    trimmer()()
+    trim()
