@@ -348,8 +348,12 @@ class Conductor:
             self.attempt(exchange, now)
             return
 
+        route, attempts = exchange.route, exchange.attempts
+
         def attempt() -> None:
-            if not exchange.concluded:
+            # A fallback may have taken it elsewhere while it waited.
+            waits = exchange.route is route and exchange.attempts == attempts
+            if waits and exchange.endpoint is None and not exchange.concluded:
                 self.attempt(exchange, self._clock())
 
         self._later(delay, attempt)
