@@ -117,7 +117,7 @@ def test_a_reset_of_the_client_ends_the_origins_side(tunnel: Open, origin: Origi
     with tunnel(Conversation.until_left) as client:
         client.send(b"x")
         client.reset()
-    assert origin.conversations[-1].closed_by_peer.wait(5)
+    assert origin.met().closed_by_peer.wait(5)
 
 
 def test_a_reset_of_the_origin_is_no_orderly_end(tunnel: Open) -> None:
@@ -131,7 +131,7 @@ def test_a_connection_that_was_a_tunnel_is_not_used_again(
     with tunnel(echo) as client:
         client.send(b"x")
         assert exactly(client, 1) == b"x"
-    origin.conversations[-1].closed_by_peer.wait(5)
+    origin.met().closed_by_peer.wait(5)
     origin.script = answering(answer())
     with Client(sidecar.inbound) as client:
         assert client.ask("GET", "/").status == 200
@@ -162,7 +162,7 @@ def test_silence_for_too_long_ends_both_sides(sidecar: Sidecar, origin: Origin) 
         client.send(ask("/silent"))
         assert client.response().status == 101
         assert client.closed_by_peer()
-    assert origin.conversations[-1].closed_by_peer.wait(5)
+    assert origin.met().closed_by_peer.wait(5)
 
 
 def test_talk_keeps_a_tunnel_open(sidecar: Sidecar, origin: Origin) -> None:
@@ -233,4 +233,4 @@ def test_tunnels_end_with_the_process() -> None:
                 sidecar.signal(signal.SIGTERM)
                 assert client.closed_by_peer()
             assert sidecar.process.wait(10) == 0
-        assert origin.conversations[0].closed_by_peer.wait(5)
+        assert origin.met().closed_by_peer.wait(5)

@@ -191,6 +191,10 @@ class Origin:
             own.connect((LOOPBACK, self.port))
             assert self._passed.wait(5.0)
 
+    def met(self) -> Conversation:
+        """The latest connection, once there is one: a tunnel stands before it is accepted here."""
+        return eventually(lambda: self.conversations, what="a connection")[-1]
+
     def saw(self, requests: int, within: float = 5.0) -> list[Message]:
         """Wait until so many requests have arrived."""
         eventually(lambda: len(self.requests) >= requests, within, f"request {requests}")
