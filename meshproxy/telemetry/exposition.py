@@ -109,21 +109,25 @@ class Page:
 
         A family without a sample is named all the same, so that people find it.
         """
-        gathered: dict[str, dict[str, list[float]]] = {
+        # No containers but these: 10,000 of them would call the collector, for 12 ms.
+        gathered: dict[str, dict[str, float]] = {
             family.name: {} for family in FAMILIES if family.name not in self._begun
         }
         for group in groups:
             self.worked(1)
             for sample in group:
                 lines = gathered.setdefault(sample.family, {})
-                lines.setdefault(labelled(sample.labels), []).append(sample.value)
+                labels, value = labelled(sample.labels), sample.value
+                if labels in lines:
+                    value = family_of(sample.family).merge((lines[labels], value))
+                lines[labels] = value
                 self.worked(2)
             yield from self.full()
         for name, lines in gathered.items():
             family = family_of(name)
             self.family(family)
-            for labels, values in lines.items():
-                self.line(family, labels, (), family.merge(values))
+            for labels, value in lines.items():
+                self.line(family, labels, (), value)
                 yield from self.full()
 
     def end(self) -> bytes:

@@ -268,7 +268,7 @@ def test_a_request_is_one_json_line_whatever_is_in_it(sidecar: Sidecar, origin: 
 EVENT = re.compile(r"\d{4}-[0-9T:.-]+Z (INFO|WARNING|ERROR) +[a-z_]+( \w+=|$)")
 REQUEST = re.compile(
     r'\[\d{4}-[0-9T:.-]+Z\] "\S+ .* HTTP/1\.[01]" \d+ [A-Z,-]+ \d+ \d+ \d+ [0-9-]+'
-    r'( "[^"]*"){6} (in|out)bound( "[^"]*"){2} \d+ ([0-9a-f]{32}|-)( "[^"]*"){2}'
+    r'( "[^"]*"){5} (in|out)bound( "[^"]*"){2} \d+ ([0-9a-f]{32}|-)( "[^"]*"){2}'
 )
 
 
