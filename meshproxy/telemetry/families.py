@@ -186,7 +186,7 @@ FAMILIES: tuple[Family, ...] = (
         "meshproxy_breaker_capped_total",
         "counter",
         "Times that a breaker did not open, as max_ejected others were left out already.",
-        "upstream,endpoint",
+        "upstream,endpoint,mode",
     ),
     Family(
         "meshproxy_endpoint_healthy",
