@@ -59,8 +59,8 @@ class AccessLog:
     """
 
     __slots__ = (
-        "_clock", "_errors", "_form", "_line", "_random", "_sample", "_slower_than", "_statuses",
-        "_write",
+        "_clock", "_errors", "_form", "_least", "_line", "_random", "_sample", "_slower_than",
+        "_statuses", "_write",
     )  # fmt: skip
 
     def __init__(
@@ -84,8 +84,7 @@ class AccessLog:
             self._be_silent()
             return
         self._errors = access.errors
-        words = (*access.statuses, "5xx") if access.errors else access.statuses
-        self._statuses = statuses_of(words)
+        self._watch((*access.statuses, "5xx") if access.errors else access.statuses)
         self._slower_than = access.slower_than or float("inf")
         self._sample = access.sample
         form = self._form or access.format or settings.format
@@ -93,14 +92,19 @@ class AccessLog:
 
     def _be_silent(self) -> None:
         self._errors = False
-        self._statuses = statuses_of(())
+        self._watch(())
         self._slower_than = float("inf")
         self._sample = 0.0
+
+    def _watch(self, words: Iterable[str]) -> None:
+        self._statuses = statuses_of(words)
+        # Looking into a set costs 10 ns, and most statuses lie below all of them.
+        self._least = min(self._statuses, default=1000)
 
     def record(self, exchange: Exchange, now: float) -> None:
         """Write the line of an exchange that has ended, or do not. Costs 0.2 us if not."""
         if (
-            exchange.status in self._statuses
+            (exchange.status >= self._least and exchange.status in self._statuses)
             or (exchange.flags and self._errors)
             or now - exchange.began > self._slower_than
             or (self._sample and self._random() < self._sample)
