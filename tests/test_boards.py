@@ -5,6 +5,7 @@ That their queries find data is for tests/e2e/test_boards.py, where there is som
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -103,6 +104,16 @@ def test_the_board_has_a_row_for_each_part_and_nothing_lies_on_anything_else() -
         assert at["x"] + at["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells
+
+
+def test_the_file_is_what_the_panels_make_and_is_held_to_them() -> None:
+    script = CONFIG / "grafana" / "board.py"
+    spec = importlib.util.spec_from_file_location("board", script)
+    assert spec is not None
+    assert spec.loader is not None
+    board = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(board)
+    assert board.FILE.read_text() == board.text(), f"make it anew: python {script}"
 
 
 def test_the_board_can_be_imported_into_any_grafana() -> None:
