@@ -50,8 +50,18 @@ def sooner(one: Candidate, other: Candidate, now: float, draw: float) -> bool:
     latencies (twice as slow: a fifth). A peak is remembered for many seconds, and the few
     requests of a quiet service would otherwise all follow the luck of the first.
     """
-    wait, its = expected_wait(one, now), expected_wait(other, now)
-    if one.load * other.weight != other.load * one.weight:
+    # `expected_wait` for one that was measured of late, without its call.
+    cost, load, weight = one.cost, one.load, one.weight
+    its, its_load, its_weight = other.cost, other.load, other.weight
+    if cost and now - one.cost_at <= BELIEVED:
+        wait = cost * (1.0 + load / weight)
+    else:
+        wait = expected_wait(one, now)
+    if its and now - other.cost_at <= BELIEVED:
+        its *= 1.0 + its_load / its_weight
+    else:
+        its = expected_wait(other, now)
+    if load * its_weight != its_load * weight:
         return its < wait
     return draw * (wait * wait + its * its) >= its * its
 

@@ -131,21 +131,36 @@ class RouteIndex:
         segments = path.split(b"/", self._depth)
         if segments[0]:
             return best  # no path: the * of OPTIONS
-        nodes, final = [self._root], len(segments) - 1
-        for place in range(1, len(segments)):
-            segment, reached = segments[place], []
-            for node in nodes:
-                for child in (node.literal.get(segment), node.star if segment else None):
-                    if child is None or child.lowest >= best:
-                        continue
-                    leaf = child.here if place == final else child.below
-                    if leaf is not None:
-                        best = leaf.first(method, header, best)
-                    reached.append(child)
-            if not reached:
-                break
-            nodes = reached
-        return best
+        # Most paths lead down one branch; where a star leads on too, it is walked afterwards.
+        node, place, final = self._root, 0, len(segments) - 1
+        asides: list[tuple[_Node, int]] | None = None
+        while True:
+            while place < final:
+                place += 1
+                segment = segments[place]
+                child = node.literal.get(segment)
+                star = node.star
+                if star is not None and segment:
+                    if child is None:
+                        child = star
+                    else:
+                        asides = [] if asides is None else asides
+                        asides.append((star, place))
+                if child is None or child.lowest >= best:
+                    break
+                leaf = child.here if place == final else child.below
+                if leaf is not None:
+                    best = leaf.first(method, header, best)
+                node = child
+            if not asides:
+                return best
+            node, place = asides.pop()
+            if node.lowest < best:
+                leaf = node.here if place == final else node.below
+                if leaf is not None:
+                    best = leaf.first(method, header, best)
+            else:
+                place = final
 
 
 _NONE = 1 << 62
@@ -163,27 +178,51 @@ class _Group:
 
 
 class _Leaf:
-    """The rules of one pattern."""
+    """The rules of one pattern: those without headers by method, the others in groups."""
 
-    __slots__ = ("_groups",)
+    __slots__ = ("_any", "_by_method", "_groups", "_headed")
 
     def __init__(self) -> None:
+        self._any = _NONE  # the first that asks for nothing more than its path
+        self._by_method: dict[bytes, int] = {}
+        self._headed = _NONE  # the first that asks for headers
         self._groups: dict[bytes, list[_Group]] = {}
 
     def add(self, index: int, rule: Rule) -> None:
-        headers = sorted(set(rule.headers))
+        if rule.headers:
+            self._headed = min(self._headed, index)
+            for method in rule.methods or (_ANY_METHOD,):
+                self._add_headed(index, method, sorted(set(rule.headers)))
+        elif rule.methods:
+            for method in rule.methods:
+                self._by_method.setdefault(method, index)
+        else:
+            self._any = min(self._any, index)
+
+    def _add_headed(self, index: int, method: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         names = tuple(name for name, _ in headers)
         values = tuple(value for _, value in headers)
-        for method in rule.methods or (_ANY_METHOD,):
-            groups = self._groups.setdefault(method, [])
-            group = next((group for group in groups if group.names == names), None)
-            if group is None:
-                group = _Group(names, index)
-                groups.append(group)
-            group.by_values.setdefault(values, index)
+        groups = self._groups.setdefault(method, [])
+        group = next((group for group in groups if group.names == names), None)
+        if group is None:
+            group = _Group(names, index)
+            groups.append(group)
+        group.by_values.setdefault(values, index)
 
     def first(self, method: bytes, header: Header, best: int) -> int:
         """The lowest index below `best` that takes this request, else `best`."""
+        found = self._any
+        if found < best:
+            best = found
+        if self._by_method:
+            found = self._by_method.get(method, best)
+            if found < best:
+                best = found
+        if self._headed < best:
+            return self._first_headed(method, header, best)
+        return best
+
+    def _first_headed(self, method: bytes, header: Header, best: int) -> int:
         for key in (method, _ANY_METHOD):
             for group in self._groups.get(key, ()):
                 if group.lowest >= best:

@@ -49,19 +49,31 @@ class Lone:
 class TwoChoices:
     """Of two drawn by weight, the better one (power of two choices)."""
 
-    __slots__ = ("_draws", "_endpoints", "_prefers", "_random")
+    __slots__ = ("_draws", "_endpoints", "_prefers", "_random", "_two")
 
     def __init__(self, endpoints: Sequence[Endpoint], random: Random, prefers: Preference) -> None:
         self._endpoints = endpoints
         self._draws = Draws(endpoints)
+        self._two = self._draws.two
         self._random = random.random
         self._prefers = prefers
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
-        better, worse = self._drawn(self._endpoints, self._draws, now)
-        tried = exchange.tried
-        if better not in tried and allowed(better):
+        # `_drawn` without its call: this is what a request costs that has a choice.
+        draw, endpoints = self._random, self._endpoints
+        one, other = self._two(draw())
+        better, worse = endpoints[one], endpoints[other]
+        if self._prefers(better, worse, now, draw()):
+            better, worse = worse, better
+        if better not in exchange.tried and allowed(better):
             return better
+        return self._instead(worse, exchange, allowed, now)
+
+    def _instead(
+        self, worse: Endpoint, exchange: Exchange, allowed: Allowed, now: float
+    ) -> Endpoint | None:
+        """Who is picked when the better one of two may not be tried."""
+        tried = exchange.tried
         # The other one lost, so it may be the worst of all: it has to win against one more draw.
         another, _ = self._drawn(self._endpoints, self._draws, now)
         able = [each for each in (worse, another) if each not in tried and allowed(each)]
