@@ -78,7 +78,7 @@ class Document:
     def rule(self, path: Path) -> str:
         """`file:line` of `path`, for people; callers see it, so without the file's folder."""
         line = self.key_mark(path)[0]
-        name = FilePath(self.source).name or self.source
+        name = self.source.rpartition("/")[2] or self.source
         return f"{name}:{line}" if line else name
 
 

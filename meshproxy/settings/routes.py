@@ -29,6 +29,7 @@ OF_ALL = frozenset({"tracing"})
 """Policies of every request, the refused ones too; asked before all others."""
 OF_A_SERVICE = frozenset({"health_check", "load_balancer", "sticky", "circuit_breaker", "fallback"})
 """Policies that tell the endpoints of one service apart, or stand in for it."""
+_OF_A_PLACE = {spec.key: spec for spec in REGISTRY if spec.key not in TOP_LEVEL}
 
 
 class Way(Protocol):
@@ -169,10 +170,8 @@ class Routes:
     def _scope(
         self, chain: Chain, cluster: Cluster, label: str, classifier: Classifier
     ) -> Callable[[str, Path], Scope]:
-        specs = {spec.key: spec for spec in REGISTRY if spec.key not in TOP_LEVEL}
-
         def beside(key: str) -> Any:
-            return policy(chain.innermost.place, specs[key])
+            return policy(chain.innermost.place, _OF_A_PLACE[key])
 
         def scope(owner: str, path: Path) -> Scope:
             return Scope(
