@@ -87,7 +87,7 @@ def observe(candidate: Candidate, seconds: float, now: float) -> None:
     """Learn from an answer: a peak counts at once, what is better counts bit by bit."""
     elapsed = now - candidate.cost_at
     cost = candidate.cost
-    if seconds < cost and elapsed <= max(BELIEVED, cost):
+    if seconds < cost and (elapsed <= BELIEVED or elapsed <= cost):
         keep = exp(-elapsed / TAU)
         seconds = cost * keep + seconds * (1.0 - keep)
     candidate.cost = seconds

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproxy.logic.match import Pattern, RouteIndex, Rule, read_pattern, shadows
@@ -172,6 +174,37 @@ def test_the_index_agrees_with_a_search_in_order(
 ) -> None:
     expected = next((i for i, one in enumerate(rules) if _takes(one, method, path, headers)), None)
     assert RouteIndex(rules).find(method, path.encode(), headers.get) == expected
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=20)
+def test_the_index_agrees_with_a_search_in_order_of_very_many_rules(seed: int) -> None:
+    """Deep ones too, where stars stand beside literals at every segment."""
+    chance = random.Random(seed)
+
+    def path(words: str, most: int) -> str:
+        return "/" + "/".join(
+            chance.choice(words.split(",")) for _ in range(chance.randint(1, most))
+        )
+
+    rules = [
+        Rule(
+            frozenset(chance.sample([b"GET", b"POST", b"PUT"], chance.choice((0, 0, 1, 2)))),
+            path("a,b,c,*,*,", 6).encode(),
+            tuple(
+                chance.sample(
+                    [(b"x", b"1"), (b"x", b"2"), (b"y", b"1")], chance.choice((0, 0, 1, 2))
+                )
+            ),
+        )
+        for _ in range(300)
+    ]
+    index = RouteIndex(rules)
+    for _ in range(60):
+        asked, method = path("a,b,c,d,", 7), chance.choice([b"GET", b"POST", b"HEAD"])
+        fields = {b"x": chance.choice([b"1", b"2", b"3"])} if chance.random() < 0.5 else {}
+        expected = (i for i, one in enumerate(rules) if _takes(one, method, asked, fields))
+        assert index.find(method, asked.encode(), fields.get) == next(expected, None)
 
 
 @given(
