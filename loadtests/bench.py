@@ -16,6 +16,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from loadtests import features, proxies, tools
 from loadtests.measure import SCENARIOS, Scenario, WrkError, rss_mib, run_wrk, sample
@@ -35,6 +36,7 @@ RESULTS = HERE / "RESULTS.md"
 MILLION = 1_000_000
 EXCHANGES = 10_000
 STARTS = 5
+Name = TypeVar("Name")
 
 
 PACKAGE = Path(__file__).resolve().parents[1] / "meshproxy"
@@ -164,7 +166,7 @@ def rounds(bench: Bench, plan: Plan, results: Results) -> None:
         bench.group.end(child)
 
 
-def turn(names: list[str], number: int) -> list[str]:
+def turn(names: list[Name], number: int) -> list[Name]:
     """The order of a round: each starts with another one, so that none is always first."""
     first = number % len(names)
     return names[first:] + names[:first]

@@ -24,12 +24,16 @@ class WrkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of request, and over how many kept-alive connections it is asked."""
+    """One kind of request, and over how many kept-alive connections it is asked.
+
+    `args` are for the script.
+    """
 
     name: str
     path: str
     connections: int
     script: str | None = None
+    args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ def run_wrk(argv: list[str], scenario: Scenario, port: int, seconds: int) -> See
     if scenario.script is not None:
         line += ["-s", str(Path(__file__).with_name(scenario.script))]
     line.append(f"http://127.0.0.1:{port}{scenario.path}")
+    line += ["--", *scenario.args] if scenario.args else []
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=seconds + 30)
     return parse_wrk(done.stdout + done.stderr)
 

@@ -1,0 +1,198 @@
+"""What growth costs: points to ratios, a verdict per axis, the page and its plot. Starts nothing.
+
+A ratio is taken within a round and against the smallest point, because two figures are only
+comparable within the same minute; its median over the rounds is what is judged.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loadtests.measure import Sample
+from loadtests.report import machine, table
+
+BAR = 1.10
+"""What a request may cost with a thousand, for each 1.0 that it costs with one."""
+
+JUDGED_TO = 1000
+JUDGED = ("routes", "endpoints")
+
+
+@dataclass(slots=True)
+class Point:
+    """One count of an axis, and what was measured there, one sample per round."""
+
+    count: int
+    samples: list[Sample] = field(default_factory=list)
+
+    def median(self, of: Callable[[Sample], float]) -> float:
+        return statistics.median(of(sample) for sample in self.samples)
+
+    @property
+    def broken(self) -> int:
+        return sum(sample.seen.broken for sample in self.samples)
+
+
+@dataclass(slots=True)
+class Axis:
+    """What grows, the points by count, and those that could not be measured, with the reason."""
+
+    name: str
+    points: dict[int, Point] = field(default_factory=dict)
+    skipped: dict[int, str] = field(default_factory=dict)
+
+    def ratio(self, count: int) -> float:
+        """CPU per request against the smallest point's in the same round, median over rounds."""
+        base = self.points[min(self.points)].samples
+        pairs = zip(self.points[count].samples, base, strict=True)
+        return statistics.median(one.cpu / other.cpu for one, other in pairs)
+
+    @property
+    def worst(self) -> float | None:
+        """The highest ratio of what is judged; None where there is nothing to compare."""
+        judged = [count for count in self.points if count <= JUDGED_TO]
+        if not self.name.startswith(JUDGED) or len(judged) < 2:
+            return None
+        return max(self.ratio(count) for count in judged)
+
+    @property
+    def verdict(self) -> str:
+        """Requests that failed are a FAIL on any axis: what is not served costs little."""
+        if any(point.broken for point in self.points.values()):
+            return "FAIL"
+        if self.worst is None:
+            return "-"
+        return "PASS" if self.worst <= BAR else "FAIL"
+
+
+HEAD = ["axis", "count", "CPU µs/req", "to the first", "req/s", "p50 ms", "p99 ms", "RSS MiB"]
+HEAD += ["errors"]
+
+
+def rows(axes: Sequence[Axis]) -> list[list[str]]:
+    """One row per point, those that were skipped with their reason's place in the page."""
+    return [_row(axis, point) for axis in axes for point in axis.points.values()]
+
+
+def _row(axis: Axis, point: Point) -> list[str]:
+    return [
+        axis.name,
+        f"{point.count:,}",
+        f"{point.median(lambda one: one.cpu) * 1e6:.1f}",
+        f"{axis.ratio(point.count):.3f}",
+        f"{point.median(lambda one: one.rate):.0f}",
+        f"{point.median(lambda one: one.seen.p50) * 1e3:.2f}",
+        f"{point.median(lambda one: one.seen.p99) * 1e3:.2f}",
+        f"{point.samples[-1].rss:.1f}",
+        f"!! {point.broken}" if point.broken else "0",
+    ]
+
+
+VERDICTS = ["axis", "verdict", "worst", "bar"]
+
+
+def verdicts(axes: Sequence[Axis]) -> list[list[str]]:
+    """One row per axis: the highest ratio up to a thousand, and what it may be."""
+    return [
+        [
+            axis.name,
+            axis.verdict,
+            "-" if axis.worst is None else f"{axis.worst:.3f}",
+            "-" if axis.worst is None else f"{BAR:.2f}",
+        ]
+        for axis in axes
+    ]
+
+
+def skips(axes: Sequence[Axis]) -> list[str]:
+    return [
+        f"skipped: {axis.name} {count:,}: {why}"
+        for axis in axes
+        for count, why in axis.skipped.items()
+    ]
+
+
+def screen(axes: Sequence[Axis]) -> str:
+    """What the terminal shows at the end."""
+    return "\n\n".join([table(HEAD, rows(axes)), table(VERDICTS, verdicts(axes)), *skips(axes)])
+
+
+def page(axes: Sequence[Axis], how: str, plot_name: str | None) -> str:
+    """The page of the day, as Markdown."""
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    drawn = f"\n![CPU per request as things grow]({plot_name})\n" if plot_name else ""
+    listed = "".join(f"\n- {line}" for line in skips(axes))
+    return f"""# Scale, {date}
+
+Written by `make scale` ({how}); do not edit.
+
+- machine: {machine()}
+- Python {platform.python_version()}{listed}
+
+A real sidecar on one core; wrk and an nginx origin on the other. CPU is user + system time of the
+sidecar over the run, divided by the requests that wrk completed. The points of an axis take turns
+in each round; `to the first` is the ratio to the smallest point within a round, median over rounds.
+Unless it is what grows: 64 connections, one route, one endpoint, one worker.
+
+- connections: kept alive and all busy, so that the queue of a saturated proxy is in the latency.
+- routes: of every shape (exact, prefix, wildcard, star, method, header) in turn, one after the
+  other; all of them are asked for, one request each in turn.
+- endpoints: addresses of one service, each with connections of its own, by balancer. One alone has
+  nothing to choose, which is the cheapest case.
+- workers: on the same core, so it is what a second one costs, not what it brings.
+
+{table(VERDICTS, verdicts(axes), markdown=True)}
+
+The bar: with up to {JUDGED_TO:,} routes or endpoints a request costs at most {BAR:g} times what it
+costs with one.
+{drawn}
+{table(HEAD, rows(axes), markdown=True)}
+"""
+
+
+def plot(axes: Sequence[Axis], path: Path) -> bool:
+    """CPU over count, a panel per kind of axis; False where matplotlib is not installed."""
+    try:
+        drawing: Any = importlib.import_module("matplotlib.figure")
+    except ImportError:
+        return False
+    kinds = list(dict.fromkeys(axis.name.partition(",")[0] for axis in axes))
+    figure = drawing.Figure(figsize=(4.4 * len(kinds), 4.6), layout="constrained")
+    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+    for panel, kind in zip(panels, kinds, strict=True):
+        _panel(panel, kind, [axis for axis in axes if axis.name.partition(",")[0] == kind])
+    figure.suptitle("CPU of the sidecar per request, as things grow")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    return True
+
+
+def _panel(panel: Any, kind: str, axes: Sequence[Axis]) -> None:
+    highest = 0.0
+    for axis in axes:
+        if not axis.points:
+            continue
+        counts = list(axis.points)
+        values = [point.median(lambda one: one.cpu) * 1e6 for point in axis.points.values()]
+        label = axis.name.partition(", ")[2] or None
+        panel.plot(counts, values, marker="o", markersize=4, linewidth=1.4, label=label)
+        highest = max(highest, *values)
+    first = next((axis for axis in axes if axis.points), None)
+    if first is not None and kind in JUDGED:
+        bar = BAR * first.points[min(first.points)].median(lambda one: one.cpu) * 1e6
+        panel.axhline(bar, color="tab:red", linestyle=":", linewidth=1, label="bar: +10 %")
+        highest = max(highest, bar)
+    panel.set(xlabel=kind, ylabel="µs", ylim=(0, highest * 1.2 or 1.0), title=kind)
+    if kind == "workers":
+        panel.set_xticks([1, 2])
+    else:
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:,.0f}")
+    if panel.get_legend_handles_labels()[1]:
+        panel.legend(fontsize=8, loc="lower left")
