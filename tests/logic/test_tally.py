@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from meshproxy.logic.tally import SLICE, SPAN, Tally
 
 Event = tuple[float, bool]
+GAPS = st.floats(0.0, 7.0) | st.floats(0.0, 400.0)
 
 
 def told(events: list[Event]) -> Tally:
@@ -43,14 +46,30 @@ def test_a_day_without_traffic_leaves_nothing_behind() -> None:
     assert tally.totals(SPAN, 86410.0) == (0, 0)
 
 
-def test_it_keeps_no_more_slices_than_its_span_has() -> None:
-    tally = told([(at * 0.25, True) for at in range(int(SPAN * 8))])
-    assert len(tally._past) <= SPAN / SLICE
+def kept(tally: Tally) -> int:
+    """Bytes, beside those of the tally itself."""
+    parts = [getattr(tally, name) for name in Tally.__slots__]
+    return sum(sys.getsizeof(part) for part in parts if part is not None)
+
+
+def test_it_takes_no_more_memory_after_a_full_span_than_after_a_second() -> None:
+    young = told([(at * 0.25, True) for at in range(4)])
+    old = told([(at * 0.01, at % 2 == 0) for at in range(int(SPAN * 200))])
+    assert kept(old) <= kept(young) + 100
+    assert kept(young) < 6000
+
+
+def test_a_full_span_is_counted_over_and_over() -> None:
+    tally = told([(at * 0.25, at % 4 > 0) for at in range(int(SPAN * 8))])
+    good, bad = tally.totals(SPAN, SPAN * 2 - 0.25)
+    assert (good, bad) == (SPAN * 3, SPAN)
 
 
 @given(
-    gaps=st.lists(st.tuples(st.floats(0.0, 7.0), st.booleans()), max_size=60),
-    window=st.sampled_from([1.0, 2.5, 10.0, 60.0]),
+    gaps=st.lists(
+        st.tuples(st.floats(0.0, 7.0) | st.floats(0.0, 400.0), st.booleans()), max_size=60
+    ),
+    window=st.sampled_from([1.0, 2.5, 2.7, 10.0, 60.0, SPAN]),
     start=st.floats(0.0, 1e6),
 )
 def test_a_window_is_exact_to_one_slice(
