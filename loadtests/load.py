@@ -3,6 +3,18 @@
 `python -m loadtests.load` starts everything on free loopback ports, runs each
 scenario for a few seconds and exits 1 when one broke a threshold. What an answer
 must look like is locustfile's business; here only figures are judged.
+
+One locust process asks some 4,000 times per second. For more, or from several machines, run the
+scenarios distributed, against a sidecar of your own that is set up as `sidecar.config` has it:
+
+    python -m locust -f loadtests/locustfile.py SteadyMix --master --headless --expect-workers 2 \
+        --users 200 --spawn-rate 50 --run-time 60s --host http://10.0.0.5:15006 \
+        --outbound http://10.0.0.5:15001 --figures steady.json
+    python -m locust -f loadtests/locustfile.py SteadyMix --worker --master-host 10.0.0.9
+
+The options of the master reach its workers, all figures and what the scenarios saw come together
+at the master, and it exits 1 when an answer was wrong or a scenario did not meet its subject.
+Operator edits the sidecar's file, so it runs where that file is: `reload` is for one machine.
 """
 
 from __future__ import annotations
@@ -52,6 +64,8 @@ SCENARIOS = (
     Scenario("burst", ("BurstOverLimit",), 0.0),
     # One request in ten meets a failure; three tries and a budget of 20 % may leave a few.
     Scenario("failing", ("FailingUpstream",), 0.01),
+    Scenario("proxied", ("ThroughProxy",), 0.0),
+    Scenario("helped", ("CachedAndHelped",), 0.0),
     Scenario("reload", ("ReloadUnderLoad", "Operator"), 0.0),
 )
 

@@ -14,10 +14,12 @@ import urllib.request
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from locust import FastHttpUser, User, constant, constant_throughput, events, tag, task
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
 LIMITED = ("retry-after", "ratelimit", "ratelimit-policy")
 REASONS = frozenset({"UF", "UC", "UO", "UH", "URX", "UT"})
@@ -149,6 +151,51 @@ class FailingUpstream(Caller):
                 reply.failure(describe(reply))
 
 
+class ThroughProxy(Caller):
+    """An app that knows no more than HTTP_PROXY: absolute targets, to names that are services."""
+
+    def __init__(self, environment: Environment) -> None:
+        # The client reads where its proxy is while it is made.
+        options: Any = environment.parsed_options
+        proxy = urlsplit(options.outbound)
+        self.proxy_host, self.proxy_port = proxy.hostname, proxy.port
+        super().__init__(environment)
+
+    @tag("proxied")
+    @task(3)
+    def read(self) -> None:
+        self.expect("GET", "http://users/profile", 200, name="proxied GET")
+
+    @tag("proxied")
+    @task(1)
+    def write(self) -> None:
+        self.expect("POST", "http://users/profile", 201, data=b"x" * 2048, name="proxied POST")
+
+
+class CachedAndHelped(Caller):
+    """Answers that need no upstream: from the cache, or in place of a service that is down."""
+
+    @tag("helped")
+    @task(3)
+    def read_cached(self) -> None:
+        url, headers = self.outbound("/catalog"), {"Host": "catalog"}
+        with self.client.get(url, headers=headers, name="cached GET", catch_response=True) as reply:
+            if reply.status_code == 200:
+                note(f"cache {field(reply, 'x-cache')}")
+            else:
+                reply.failure(describe(reply))
+
+    @tag("helped")
+    @task(1)
+    def read_helped(self) -> None:
+        url, headers = self.outbound("/any"), {"Host": "helped"}
+        with self.client.get(url, headers=headers, name="helped GET", catch_response=True) as reply:
+            if reply.status_code == 200 and field(reply, "x-fallback") == "static":
+                note("fallback static")
+            else:
+                reply.failure(describe(reply))
+
+
 class ReloadUnderLoad(Caller):
     """Callers on old and on new connections, who must not notice that the file changes."""
 
@@ -230,6 +277,8 @@ def problems(classes: set[str]) -> list[str]:
         found.append("the burst should see both 200 and 429")
     if "FailingUpstream" in classes and not any(what.startswith("dead") for what in seen):
         found.append("no answer of the dead service was refused with a reason")
+    if "CachedAndHelped" in classes and not seen.get("cache HIT"):
+        found.append("nothing came from the cache")
     if "Operator" in classes:
         found += [f"{what}: {seen[what]} times" for what in seen if what.endswith("taken")]
         if seen.get("generation after", 0) < wanted_generation():
@@ -238,7 +287,12 @@ def problems(classes: set[str]) -> list[str]:
 
 
 def judge(environment: Environment, **_: Any) -> None:
-    """Write the figures where asked; exit 1 when a scenario ran without meeting its subject."""
+    """Write the figures where asked; exit 1 when a scenario ran without meeting its subject.
+
+    A worker knows but a part: its master judges.
+    """
+    if isinstance(environment.runner, WorkerRunner):
+        return
     found = problems({user.__name__ for user in environment.user_classes})
     for problem in found:
         print(f"FAILED: {problem}", flush=True)
@@ -267,6 +321,19 @@ def figures(environment: Environment, found: list[str]) -> dict[str, Any]:
     }
 
 
+def hand_over(data: dict[str, Any], **_: Any) -> None:
+    """A worker's notes since the last time go to the master with its figures."""
+    data["seen"] = dict(seen)
+    seen.clear()
+
+
+def take_over(data: dict[str, Any], **_: Any) -> None:
+    for what, times in data.get("seen", {}).items():
+        seen[what] = seen.get(what, 0) + times
+
+
 # locust's hooks are untyped
+events.report_to_master.add_listener(lambda client_id, data: hand_over(data))  # type: ignore[no-untyped-call]
+events.worker_report.add_listener(lambda client_id, data: take_over(data))  # type: ignore[no-untyped-call]
 events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]
 events.quitting.add_listener(judge)  # type: ignore[no-untyped-call]

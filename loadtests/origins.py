@@ -20,7 +20,8 @@ ITEMS = {"items": [{"id": number, "name": f"item-{number}"} for number in range(
 async def sound(request: BaseRequest) -> web.StreamResponse:
     """Answers a GET with a list, and a POST with the number of bytes it read."""
     if request.method == "GET":
-        return web.json_response(ITEMS)
+        fresh = {"cache-control": "max-age=1"} if request.path == "/catalog" else None
+        return web.json_response(ITEMS, headers=fresh)
     return web.json_response({"stored": len(await request.read())}, status=201)
 
 

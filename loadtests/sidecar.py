@@ -1,7 +1,8 @@
 """The sidecar that the load scenarios drive: its ports and its file.
 
-One inbound app with a limited route, and three outbound services: sound, flaky,
-dead. The reload scenario writes the same file with another number in it.
+One inbound app with a limited route, and outbound services: sound, flaky, dead, one that
+is cached and one that has a fallback. The reload scenario writes the same file with
+another number in it.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ outbound:
     users: {{endpoints: ["127.0.0.1:{ports.users}"], prefix: /users}}
     flaky: {{endpoints: ["127.0.0.1:{ports.sound}", "127.0.0.1:{ports.flaky}"]}}
     dead: {{endpoints: ["127.0.0.1:{ports.dead}"]}}
+    catalog: {{endpoints: ["127.0.0.1:{ports.sound}"], cache: {{}}}}
+    helped:
+      endpoints: ["127.0.0.1:{ports.dead}"]
+      fallback: {{static: {{status: 200, body: "sorry"}}}}
 tracing: {{propagate: [tracecontext, b3], sample: 1%}}
 metrics: {{listen: 127.0.0.1:{ports.metrics}}}
 admin: {{listen: 127.0.0.1:{ports.admin}}}
