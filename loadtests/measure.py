@@ -55,11 +55,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One proxy in one run: CPU seconds per request, RSS in MiB, and what the client saw."""
+    """One proxy in one run: CPU seconds per request, RSS in MiB, and what the client saw.
+
+    `user` is the part of `cpu` that was not the kernel's.
+    """
 
     cpu: float
     rss: float
     seen: Seen
+    user: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -82,14 +86,20 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
+def cpu_split(pid: int) -> tuple[float, float]:
     """User and system time of a process and its descendants (proc(5), fields 14 and 15)."""
-    ticks = 0
+    user = system = 0
     for member in family(pid):
         # The second field is the command in parentheses, and may itself hold spaces.
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks * TICK
+        user += int(fields[11])
+        system += int(fields[12])
+    return user * TICK, system * TICK
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time together."""
+    return sum(cpu_split(pid))
 
 
 def rss_mib(pid: int) -> float:
@@ -136,7 +146,9 @@ def run_wrk(argv: list[str], scenario: Scenario, port: int, seconds: int) -> See
 
 def sample(argv: list[str], scenario: Scenario, port: int, seconds: int, pid: int) -> Sample:
     """Drive a proxy and say what that cost it."""
-    before = cpu_seconds(pid)
+    user, system = cpu_split(pid)
     seen = run_wrk(argv, scenario, port, seconds)
-    spent = cpu_seconds(pid) - before
-    return Sample(spent / max(seen.requests, 1), rss_mib(pid), seen)
+    user_after, system_after = cpu_split(pid)
+    served = max(seen.requests, 1)
+    spent = user_after - user + system_after - system
+    return Sample(spent / served, rss_mib(pid), seen, (user_after - user) / served)

@@ -29,7 +29,7 @@ from loadtests.processes import (
     free_port,
     taskset,
 )
-from loadtests.scale_report import Axis, Point, page, plot, screen
+from loadtests.scale_report import CONTROL, Axis, Point, page, plot, screen
 from loadtests.shapes import ROUTES, addresses, rules
 
 HERE = Path(__file__).parent
@@ -42,7 +42,10 @@ UNUSED = 64
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One point of an axis: what is added to the file, and how it is asked."""
+    """One point of an axis: what is added to the file, and how it is asked.
+
+    With `nginx` it is nginx that stands before these addresses, for comparison.
+    """
 
     count: int
     inbound: str = ""
@@ -50,6 +53,7 @@ class Case:
     service: str = ""
     connections: int = CONNECTIONS
     asks: tuple[str, ...] = ()
+    nginx: tuple[str, ...] = ()
 
     @property
     def outbound(self) -> bool:
@@ -74,6 +78,10 @@ def of_routes(count: int) -> Case:
 def of_endpoints(count: int, origin: int, balancer: str) -> Case:
     listed = ", ".join(addresses(count, origin))
     return Case(count, service=f"      endpoints: [{listed}]\n      load_balancer: {balancer}\n")
+
+
+def of_nginx(count: int, origin: int) -> Case:
+    return Case(count, nginx=tuple(addresses(count, origin)))
 
 
 def of_workers(count: int) -> Case:
@@ -115,6 +123,22 @@ http {{
   }}
 }}
 """
+CONTROLLED = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid;
+worker_rlimit_nofile {files}; error_log stderr error;
+events {{ worker_connections {files}; }}
+http {{
+  access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
+  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
+  uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+  upstream svc {{ {servers} keepalive 4096; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://svc; proxy_http_version 1.1; proxy_set_header Connection "";
+    }}
+  }}
+}}
+"""
 ANSWER = '{"items":["' + "x" * 246 + '"]}'
 
 
@@ -141,6 +165,8 @@ class Bench:
     def start(self, case: Case) -> tuple[Child, int, Scenario]:
         """A sidecar for a case, ready, and how it is asked; `NotReadyError` if it won't start."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
+        if case.nginx:
+            return self._start_nginx(case, folder)
         ports = {name: free_port() for name in ("inbound", "outbound", "metrics", "admin")}
         service = case.service or f"      endpoints: ['127.0.0.1:{self.origin}']\n"
         file = folder / "meshproxy.yaml"
@@ -160,6 +186,16 @@ class Bench:
             script, args = "routes.lua", (str(asks),)
         scenario = Scenario(str(case.count), "/small", case.connections, script, args)
         return child, ports["outbound" if case.outbound else "inbound"], scenario
+
+    def _start_nginx(self, case: Case, folder: Path) -> tuple[Child, int, Scenario]:
+        port, file = free_port(), folder / "nginx.conf"
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        servers = " ".join(f"server {address};" for address in case.nginx)
+        file.write_text(CONTROLLED.format(folder=folder, files=files, servers=servers, port=port))
+        argv = [tools.program("nginx"), "-p", str(folder), "-c", str(file)]
+        child = self._group.start("nginx", argv, self._proxy_core)
+        child.wait_ready(port, "/small")
+        return child, port, Scenario(str(case.count), "/small", case.connections)
 
     def end(self, child: Child) -> None:
         self._group.end(child)
@@ -193,6 +229,8 @@ def axes(bench: Bench, plan: Plan) -> dict[str, list[Case]]:
         for name in STRATEGIES:
             cases = [of_endpoints(count, bench.origin, name) for count in upto]
             found[f"endpoints, {name}"] = cases
+        control = [of_nginx(count, bench.origin) for count in upto]
+        found[f"endpoints, {CONTROL}"] = control
     if "workers" in plan.axes:
         found["workers"] = [of_workers(1), of_workers(2)]
     return found
