@@ -38,6 +38,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency
         gradient  line  rehearsal  pressure  caching  freshness  health
+        filter  filter_text
 
 The walk of a request, across the rooms.
 
