@@ -96,6 +96,7 @@ class App:
         self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
         self._dialer.settle = self._pool.dialled
         self._pool.conductor = self._conductor
+        self._conductor.record_by(self._access.record)
         self._room = Room(descriptors())
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
@@ -116,7 +117,6 @@ class App:
             series=self._telemetry.series,
             cluster_series=self._telemetry.cluster_series,
             kinds=Kinds,
-            record=self._access.record,
             random=self._random,
             tell=self._log.tell,
         )

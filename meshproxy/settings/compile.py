@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import (
     Cluster,
@@ -55,13 +54,12 @@ class Tools:
 
     `series(direction, route, upstream)` and `cluster_series(upstream)` give the hot side of
     telemetry, found again after a reload. `kinds(reads, replaces)` is the head reader's table
-    of request fields. `record` writes the access log; `tell(event, **fields)` the log.
+    of request fields. `tell(event, **fields)` writes to the log.
     """
 
     series: Callable[[str, str, str], RouteSeries]
     cluster_series: Callable[[str], ClusterSeries]
     kinds: Callable[[Iterable[bytes], Iterable[bytes]], FieldKinds]
-    record: Callable[[Exchange, float], None]
     random: Random
     tell: Callable[..., None]
 
@@ -231,7 +229,6 @@ class _Compiler:
             kinds=self._tools.kinds({*reads, *matched} - set(replaces), replaces),
             limits=_limits(self._settings.file.limits),
             trusts=_trusts(self._settings.file.trust, direction),
-            record=self._tools.record,
             routes=tuple(routes),
         )
 
