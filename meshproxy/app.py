@@ -47,6 +47,7 @@ from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry, samples_of
+from meshproxy.telemetry.tap import Tap
 
 SWEEP = 0.25
 """Seconds between two looks at an idle connection, a slow head and the log's buffer."""
@@ -97,6 +98,7 @@ class App:
         self._dialer.settle = self._pool.dialled
         self._pool.conductor = self._conductor
         self._conductor.record_by(self._access.record)
+        self.tap = Tap(self._access, self._conductor.record_by, self._random.random, time.monotonic)
         self._room = Room(descriptors())
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)

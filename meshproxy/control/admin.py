@@ -18,6 +18,7 @@ from aiohttp import web
 
 from meshproxy import __version__
 from meshproxy.control.serving import Answer, answer, manners, refusal
+from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -48,6 +49,9 @@ def admin_application(view: View) -> web.Application:
         application.router.add_get(path, _page(view, _of_section(section)))
     for path, what in LATER.items():
         application.router.add_get(path, _later(what))
+    taps = Taps(view)
+    application.router.add_get("/tap", taps.answer, allow_head=False)
+    application.on_shutdown.append(taps.close)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))

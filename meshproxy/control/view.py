@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.tap import Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ class View(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+    @property
+    def tap(self) -> Tap:
+        """Where one can listen to every request that ends."""
 
     def uptime(self) -> float:
         """Seconds since the start."""
