@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "starter",
     "reload": "remote",
     "drain": "remote",
+    "tap": "tap",
     "healthcheck": "remote",
 }
 """The file in `commands` that has the function of a command's name."""
