@@ -20,14 +20,14 @@ from meshproxy.telemetry import tap as module
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.tap import LISTENERS, READERS, ROOM, CrowdedError, Listener, Record, Tap
 
-from .test_access_log import WALL, exchange
+from .test_access_log import WALL, exchange, said
 
 
 class Site:
     """A tap on an access log that writes what is asked for: nothing, if nothing is."""
 
     def __init__(self, errors: bool = False) -> None:
-        self.logged: list[Mapping[str, Any]] = []
+        self.logged: list[Any] = []
         self.now = 100.1
         self.access = AccessLog(self.logged.append, lambda: 0.5, lambda: WALL)
         self.configure(errors)
@@ -35,9 +35,8 @@ class Site:
         self.tap = Tap(self.access, self._record_by, lambda: 0.5, lambda: self.now)
         self.woken = 0
 
-    def configure(self, errors: bool) -> None:
-        said = SimpleNamespace(errors=errors, slower_than=0.0, sample=0.0)
-        self.access.configure(SimpleNamespace(access=said))
+    def configure(self, errors: bool, form: str = "json") -> None:
+        self.access.configure(said(form, errors=errors, slower_than=0.0))
 
     def _record_by(self, record: Record) -> None:
         self.record = record
@@ -89,6 +88,15 @@ def test_a_line_is_that_of_the_log_whether_that_is_written_or_not() -> None:
     assert site.logged == [bad]
     assert good["status"] == 200
     assert good.keys() == site.access.fields(exchange(), 100.1).keys()
+
+
+def test_the_form_of_the_log_is_not_that_of_the_tap() -> None:
+    site = Site()
+    listener = site.join()
+    site.configure(errors=True, form="text")
+    site.ends(status=503)
+    (line,) = lines(listener)
+    assert (line["status"], isinstance(site.logged[0], bytes)) == (503, True)
 
 
 def test_a_reload_changes_the_log_and_not_the_tap() -> None:
