@@ -109,6 +109,8 @@ def measure(seconds: int, rounds: int) -> dict[str, list[Run]]:
             for name in turn(list(CASES), number):
                 with listening(site.admin, CASES[name]) as heard:
                     taken = sample(bench.wrk, SCENARIOS[0], site.port, seconds, child.pid)
+                if not taken.seen.requests:
+                    raise NotReadyError(f"nothing was served in {seconds} s: {name}")
                 runs[name].append(Run(taken, heard))
                 loud = f"  !! {taken.seen.broken} FAILED" if taken.seen.broken else ""
                 cost = f"{taken.cpu * 1e6:8.1f} us CPU {taken.rate:9.0f} req/s {heard.lines} lines"

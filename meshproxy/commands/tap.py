@@ -60,6 +60,8 @@ def _follow(connection: socket.socket, address: Address, path: str, options: Nam
         if end or len(head) > MOST_PENDING:
             break
     found = re.match(rb"HTTP/1\.[01] ([0-9]{3})", head)
+    if not head:
+        raise GoneError(f"the sidecar at {spelled(address)} has gone without an answer")
     if found is None:
         raise GoneError(f"what listens at {spelled(address)} does not speak HTTP")
     if found[1] != b"200":

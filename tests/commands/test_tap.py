@@ -148,7 +148,13 @@ def test_any_other_refusal_is_told(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n", b"x" * 3_000_000])
+def test_no_answer_at_all_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with Stream.of() as stream:
+        assert main(["tap", "--admin", stream.address]) == 1
+    assert "has gone without an answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0\r\n", b"x" * 3_000_000])
 def test_what_is_no_http_is_told(answer: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     with Stream.of(answer) as stream:
         assert main(["tap", "--admin", stream.address]) == 1
