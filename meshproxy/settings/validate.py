@@ -29,6 +29,7 @@ INHERITED = (
 EITHER = {spec.key: spec.either for spec in REGISTRY if spec.either}
 _ROUNDS = 20
 
+COLLECTOR_HEADERS = ("tracing", "export", "headers")
 HIDDEN = "***"
 """What is shown of a secret."""
 
@@ -76,12 +77,13 @@ def validate(data: bytes, source: str, environment: Mapping[str, str]) -> Settin
 def _veil(document: Document) -> None:
     """Take secrets out of where they would be shown: names, addresses and the like.
 
-    What is compared with a request alone, the value of a header in a match, stays.
+    What is compared with a request alone, the value of a header in a match, stays; and so does
+    what is only sent on, a header for the receiver of spans.
     """
     for path in document.secret_paths:
         around = at_path(document.tree, path[:-1])
-        compared = path[-3:-1] == ("match", "headers")
-        if path and not compared and at_path(document.tree, path) is not None:
+        used = path[-3:-1] == ("match", "headers") or path[:-1] == COLLECTOR_HEADERS
+        if path and not used and at_path(document.tree, path) is not None:
             around[path[-1]] = HIDDEN
 
 
