@@ -24,7 +24,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         metrics  families  exposition  access_log  log  lines  otlp  story
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
-        validate  meaning  wiring  views  sentences  errors
+        validate  meaning  wiring  views  sentences  errors  otel
         compile  chains  routes  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  recording  export  rate_limit  limits  gates  keys

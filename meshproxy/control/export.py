@@ -165,7 +165,7 @@ class Courier:
         self._clocks = clocks
         self._tell = tell
         self._counts = counts
-        self._delivery: Delivery | None = None
+        self._delivery: Delivery = None  # type: ignore[assignment]  # told before the task runs
         self._head = b""
         self._full, self._changed = asyncio.Event(), asyncio.Event()
         self._ending = False
@@ -208,7 +208,6 @@ class Courier:
         self._full.clear()
         if self._ending or self.spans.held >= self.spans.batch:
             return self._ending
-        assert self._delivery is not None  # noqa: S101  # told before the task first ran
         try:
             async with asyncio.timeout(self._delivery.interval):
                 await self._full.wait()
@@ -231,7 +230,6 @@ class Courier:
 
     async def _encoded(self, records: Sequence[Record]) -> Body:
         """The bytes of a batch, made in turns with traffic."""
-        assert self._delivery is not None  # noqa: S101  # as above
         gzip = self._delivery.gzip
         pack = zlib.compressobj(LEVEL, zlib.DEFLATED, 31) if gzip else None
         out: list[bytes] = []
@@ -250,7 +248,6 @@ class Courier:
         until = self._clocks.now() + KEPT
         while True:
             self._changed.clear()
-            assert self._delivery is not None  # noqa: S101  # as above
             verdict = await self._collector.post(self._delivery, body)
             self._tell_of(verdict)
             if not verdict.again:
@@ -272,7 +269,6 @@ class Courier:
             return
 
     def _tell_of(self, verdict: Verdict) -> None:
-        assert self._delivery is not None  # noqa: S101  # as above
         url = self._delivery.url
         if verdict.why or verdict.rejected:
             why = verdict.why or "some of them were not valid to it"

@@ -1,8 +1,9 @@
 """Trace context: read what a caller sent, decide on sampling, mint ids, write the next header.
 
 W3C Trace Context level 2, B3 (single and multi) and Jaeger's uber-trace-id. Ids are lower-case
-hex as bytes, entropy comes from outside. A header that breaks its grammar counts as none: the trace starts anew,
-and whatever came along with it is dropped. Nothing here knows which formats are switched on.
+hex as bytes, entropy comes from outside. A header that breaks its grammar counts as none: the
+trace starts anew, and whatever came along with it is dropped. Nothing here knows which formats
+are switched on.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 def _resource(resource: dict[str, str]) -> dict[str, str]:
     for name in resource:
         if name in _OF_THE_SERVICE:
-            message = f"{name} is told as service.{name.partition('.')[2]} at the top of the file"
+            message = f"{name} is a key of its own at the top of the file"
             raise PydanticCustomError("resource", "{message}", {"message": message})
         if not re.fullmatch(r"[\x21-\x7e]{1,255}", name):
             raise PydanticCustomError("resource", "a name has 1 to 255 printable characters")
@@ -154,7 +154,7 @@ class ExportSpec(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> ExportSpec:
-        if self.batch > self.queue:
+        if self.batch > self.queue and "batch" in self.model_fields_set:
             found = {"batch": self.batch, "queue": self.queue}
             message = "batch ({batch}) must not be above queue ({queue})"
             raise PydanticCustomError("batch", message, found)
@@ -164,9 +164,14 @@ class ExportSpec(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        shape = handler(core_schema)
+        shape = handler.resolve_ref_schema(handler(core_schema))
+        for name, default in (("timeout", "10s"), ("interval", "1s")):
+            shape["properties"][name]["default"] = default
+        for name in ("headers", "resource"):
+            del shape["properties"][name]["default"]
+        about = shape.pop("description", None)
         text = {"type": "string", "pattern": URL_PATTERN}
-        return {"anyOf": [text, shape]}
+        return {"anyOf": [text, dict(shape)], "description": about}
 
     def delivery(self) -> Delivery:
         return Delivery(
@@ -177,7 +182,7 @@ class ExportSpec(BaseModel):
             timeout=self.timeout,
             interval=self.interval,
             queue=self.queue,
-            batch=self.batch,
+            batch=min(self.batch, self.queue),
         )
 
 

@@ -22,7 +22,8 @@ from meshproxy.policies.export import Export, ExportSpec, off_or_set
 
 Format = Literal["tracecontext", "b3", "b3multi", "jaeger"]
 Formats = Annotated[
-    Annotated[Literal["off"], Tag("<off>")] | Annotated[tuple[Format, ...], Tag("<set>")],
+    Annotated[Literal["off"], Tag("<off>")]
+    | Annotated[tuple[Format, ...], Field(min_length=1), Tag("<set>")],
     Discriminator(off_or_set),
 ]
 Trace = tuple[bytes, bytes, bool, "trace.Parent | None"]
@@ -64,8 +65,6 @@ class TracingSpec(Spec):
     @field_validator("propagate")
     @classmethod
     def _each_once(cls, formats: Any) -> Any:
-        if not formats:
-            raise ValueError("write at least 1, or off")
         if formats != "off" and len(set(formats)) < len(formats):
             raise ValueError("name each format once")
         return formats

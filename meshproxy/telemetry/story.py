@@ -80,17 +80,15 @@ def _stood_in(record: Record) -> Iterator[Event]:
 
 
 def _refused(record: Record) -> Iterator[Event]:
-    """By which rule: the last part of its path is the policy."""
+    """The proxy's own answer, and the rule of the file behind it: a limit, a breaker, a queue."""
     refusal = record.refusal
     if refusal is None:
         return
-    path = refusal.rule.partition(" (")[0]
     yield (
         record.ended,
         "meshproxy.refused",
         {
             "meshproxy.reason": refusal.reason,
-            "meshproxy.policy": path.rpartition(".")[2].partition("[")[0],
             "meshproxy.rule": refusal.rule,
             "meshproxy.detail": refusal.detail,
             "meshproxy.retry_after": int(refusal.retry_after),
