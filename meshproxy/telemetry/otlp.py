@@ -49,16 +49,18 @@ def head(service: str, version: str, resource: Mapping[str, str]) -> bytes:
 
 
 def pieces(records: Sequence[Record], start: bytes, epoch: int) -> Iterator[bytes]:
-    """The bytes of one batch, a piece per exchange.
+    """The bytes of one batch, a piece per exchange and one at either end.
 
     `start` is what `head` gave, `epoch` the nanoseconds since 1970 at which the monotonic
     clock stood at zero.
     """
+    yield start
+    comma = b""
     for record in records:
         spans = orjson.dumps(spans_of(record, epoch))[1:-1]
         if spans:
-            yield start + spans
-            start = b","
+            yield comma + spans
+            comma = b","
     yield TAIL
 
 

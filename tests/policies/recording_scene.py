@@ -37,9 +37,7 @@ class Recorded:
         spec = TracingSpec.model_validate(
             {"sample": sample, "propagate": formats, "export": "http://127.0.0.1:4318"}
         )
-        self.scope = cast(
-            Any, SimpleNamespace(random=random.Random(1), draft=draft, hops=hops)
-        )
+        self.scope = cast(Any, SimpleNamespace(random=random.Random(1), draft=draft, hops=hops))
         policy = spec.build(self.scope)
         assert isinstance(policy, Recording)
         self.policy = policy
