@@ -25,8 +25,10 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds of back-off at most, after the first failure and after many."""
 SHORTEST_PAUSE = 0.1
+LONGEST_ASKED = 300.0
+"""Seconds of a Retry-After that are believed."""
 KEPT = 60.0
-"""Seconds after which a batch that nobody takes makes room; also the longest Retry-After."""
+"""Seconds after which a batch that nobody takes makes room."""
 GOODBYE = 2.0
 """Seconds that what waits gets when the process ends, or the file exports no more."""
 SLICE = 4
@@ -84,7 +86,7 @@ class Clocks:
 def pause(failures: int, retry_after: float, draw: float) -> float:
     """Seconds before the next try: what the collector asked for, or a back-off with full jitter."""
     if retry_after > 0.0:
-        return min(retry_after, KEPT)
+        return min(retry_after, LONGEST_ASKED)
     most = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 16))
     return max(SHORTEST_PAUSE, draw * most)
 
@@ -255,10 +257,10 @@ class Courier:
             if self._ending:
                 return None
             self._failures += 1
-            seconds = pause(self._failures, verdict.retry_after, self._clocks.draw())
-            if self._clocks.now() + seconds > until:
+            # Also before the next batch, should this one be given up then.
+            await self._rest(pause(self._failures, verdict.retry_after, self._clocks.draw()))
+            if self._clocks.now() > until and not self._changed.is_set():
                 return verdict
-            await self._rest(seconds)
 
     async def _rest(self, seconds: float) -> None:
         """Wait, unless the file says something new or the end comes."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshproxy.control import export
-from meshproxy.control.export import Body, Clocks, Exporter, Verdict, pause
+from meshproxy.control.export import Body, Clocks, Courier, Exporter, Verdict, pause
 from meshproxy.core.spans import Delivery, Spans
 from tests.telemetry.spans_scene import attempt_of, parsed, record_of, spans_in
 
@@ -203,6 +203,26 @@ def test_a_batch_that_nobody_takes_makes_room_in_the_end() -> None:
     play(script, AGAIN, AGAIN, AGAIN)
 
 
+def test_who_asks_for_time_has_it_also_before_the_next_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rests: list[float] = []
+
+    async def script(scene: Scene) -> None:
+        async def rest(courier: Courier, seconds: float) -> None:
+            rests.append(seconds)
+            scene.now += seconds
+
+        monkeypatch.setattr(Courier, "_rest", rest)
+        scene.follow(batch=2)
+        scene.add(2)
+        await scene.idle()
+        assert scene.counts() == {"undelivered": 2, "sent": 2}
+
+    play(script, Verdict("it answered 429", again=True, retry_after=200.0))
+    assert rests == [200.0]
+
+
 def test_while_a_collector_hangs_the_queue_stays_within_its_bound() -> None:
     async def script(scene: Scene) -> None:
         scene.post.hangs = True
@@ -333,7 +353,7 @@ def test_a_pause_is_bounded_and_heeds_the_collector(
 ) -> None:
     seconds = pause(failures, retry_after, draw)
     if retry_after > 0:
-        assert seconds == min(retry_after, export.KEPT)
+        assert seconds == min(retry_after, export.LONGEST_ASKED)
     else:
         assert export.SHORTEST_PAUSE <= seconds <= export.LONGEST_PAUSE
         assert seconds <= max(export.SHORTEST_PAUSE, export.FIRST_PAUSE * 2.0 ** (failures - 1))
