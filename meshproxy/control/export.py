@@ -32,7 +32,7 @@ KEPT = 60.0
 GOODBYE = 2.0
 """Seconds that what waits gets when the process ends, or the file exports no more."""
 SLICE = 4
-"""Exchanges that are encoded before traffic has its turn: 0.2 ms."""
+"""Exchanges that are encoded before traffic has its turn: 0.05 ms."""
 LEVEL = 1
 """Of compression: the fastest."""
 ONCE_PER = 60.0

@@ -29,11 +29,13 @@ Ends = tuple[Spans | None, Delivery | None]
 
 _FORWARDED_FOR = b"x-forwarded-for"
 
+_admit, _depart = Tracing.admit, Tracing.depart
+
 
 class Recording(Tracing):
-    """`exchange.trace` has a fifth part for whom it records; the fourth is then the server span,
+    """The fifth part of `exchange.trace` is the record, of those that have one.
 
-    as a parent of what is sent on.
+    The fourth is then the server span, as the parent of what is sent on.
     """
 
     __slots__ = ("_hops", "_spans", "reads")
@@ -52,9 +54,9 @@ class Recording(Tracing):
     def admit(self, exchange: Exchange, now: float) -> None:
         if exchange.request_id:
             return  # it was named before another route took it over
-        Tracing.admit(self, exchange, now)
-        trace_id, span, sampled, parent = exchange.trace
-        if sampled:
+        _admit(self, exchange, now)
+        if exchange.trace[2]:
+            trace_id, span, _, parent = exchange.trace
             record = Record(exchange, self._spans, (trace_id, span, parent), self._client(exchange))
             here = Parent(b"", span, True) if parent is None else parent._replace(span_id=span)
             exchange.trace = (trace_id, span, True, here, record)
@@ -69,7 +71,7 @@ class Recording(Tracing):
 
     def depart(self, exchange: Exchange, now: float) -> None:
         if not exchange.trace[2]:
-            Tracing.depart(self, exchange, now)
+            _depart(self, exchange, now)
             return
         trace_id, _, _, here, record = exchange.trace
         _, span, _ = next(self._identities)
