@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logic": set(),
     "core": {"logic"},
     "policies": {"core", "logic"},
-    "telemetry": {"core"},
+    "telemetry": {"core", "logic"},
     "settings": {"policies", "core", "logic"},
     "dataplane": {"core", "logic"},
     "control": {"settings", "telemetry", "core"},
