@@ -53,7 +53,7 @@ def test_it_is_in_the_bucket_of_the_real_one(values: list[float], share: float) 
     assert found is not None
     slot = bisect_left(BOUNDS, real)
     assert found <= (BOUNDS[slot] if slot < len(BOUNDS) else BOUNDS[-1]) + 1e-9
-    assert found >= (BOUNDS[slot - 1] if 0 < slot else 0.0) - 1e-9
+    assert found >= (BOUNDS[slot - 1] if slot > 0 else 0.0) - 1e-9
 
 
 @given(counts_lists, st.floats(0, 1), st.floats(0, 1))
