@@ -22,10 +22,11 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  access_log  log  lines  figures  recent
+        versions
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors
-        compile  chains  routes  tables  forward  json_schema  packaged
+        compile  chains  routes  targets  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played
