@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from meshproxy.core.route import Head, Keeper
     from meshproxy.logic.caching import Says
     from meshproxy.logic.freshness import Wishes
+    from meshproxy.policies.fallback import Causes
 
 MiB = 1024 * 1024
 AGAIN = 1.0
@@ -82,10 +83,15 @@ class CacheSpec(Spec):
         """Per owner and upstream; another key is another meaning of what is stored."""
         upstream = scope.cluster.name
         where = (upstream, self.per)
+        fallback = scope.beside("fallback")
+        causes = None if fallback is None else fallback.causes_of_stale(scope)
+        spec = (
+            self if causes is None else self.model_copy(update={"stale_if_error": fallback.stale})
+        )
         store = scope.state("cache", lambda: Store(upstream, scope.owner), *where)
         flights = scope.state("cache_flights", Flights, *where)
         counts = scope.draft.state(("cache_requests",), Counts)
-        return Cache(self, scope, store, flights, counts)
+        return Cache(spec, scope, store, flights, counts, causes)
 
 
 class Cache:
@@ -97,14 +103,16 @@ class Cache:
     """
 
     __slots__ = (
-        "_absent", "_asking", "_counts", "_direction", "_flights", "_intake", "_methods",
+        "_absent", "_asking", "_causes", "_counts", "_direction", "_flights", "_intake", "_methods",
         "_renewals", "_renewed_for", "_secondary", "_spec", "_store", "_ttl", "reads",
     )  # fmt: skip
 
     def __init__(
-        self, spec: CacheSpec, scope: Scope, store: Store, flights: Flights, counts: Counts
-    ) -> None:
+        self, spec: CacheSpec, scope: Scope, store: Store, flights: Flights, counts: Counts,
+        causes: Causes | None,
+    ) -> None:  # fmt: skip
         self._spec = spec
+        self._causes = causes
         self._ttl = spec.ttl
         self._methods = frozenset(method.encode() for method in spec.methods)
         self._direction = scope.direction
@@ -244,8 +252,11 @@ class Cache:
         return None
 
     def rescue(self, exchange: Exchange, refusal: Refusal | None, now: float) -> Served | None:
+        if exchange.method not in self._methods or not is_plain(exchange):
+            return None
         status = exchange.status if refusal is None else refusal.status
-        if status < 500 or exchange.method not in self._methods or not is_plain(exchange):
+        why = "" if self._causes is None else self._causes.why(exchange, refusal)
+        if status < 500 or (self._causes is not None and not why):
             return None
         entry = self._find(exchange)
         if entry is None:
@@ -254,6 +265,8 @@ class Cache:
         if over > 0.0 and over > self._on_error(entry.says):
             return None
         entry.failing_until = now + AGAIN
+        if self._causes is not None:
+            self._causes.count(why)
         self._close(exchange, "fallback")
         return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
 
