@@ -104,7 +104,7 @@ def _read_version(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(VERSION_PATTERN, value):
         raise PydanticCustomError(
             "version",
-            "write a short label such as v2 or 1.4.0-rc1: at most 40 of A-Z a-z 0-9 . _ + -",
+            "write a short label of at most 40 of A-Z a-z 0-9 . _ + -, a number in quotes: v2 or '1.4'",
         )
     return value
 
