@@ -12,6 +12,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Generator
+from itertools import chain
 from typing import Any, TypeAlias
 
 from meshproxy.commands.events import events
@@ -53,11 +54,13 @@ def _second(stream: Stream) -> Stream:
 
 
 def _tables(stream: Stream, where: str, options: Namespace) -> None:
+    """One after the other."""
+    first = next(stream)  # that there is none is told without rich
     from meshproxy.commands.screen import Wanted, console, page
 
     width = int(os.environ.get("COLUMNS") or PLAIN_WIDTH)
     out, wanted = console(width), Wanted(options.sort, options.limit)
-    for number, event in enumerate(stream):
+    for number, event in enumerate(chain((first,), stream)):
         if number:
             out.print()
         out.print(page(event, where, wanted, width))
@@ -66,12 +69,12 @@ def _tables(stream: Stream, where: str, options: Namespace) -> None:
 
 def _screen(stream: Stream, where: str, options: Namespace) -> None:
     """The whole screen; a window that changes its size is filled anew at once."""
+    event = next(stream)
     from rich.live import Live
 
     from meshproxy.commands.screen import Wanted, console, page
 
     out = console()
-    event = next(stream)
     drawing = False
 
     def draw(*_: Any) -> None:

@@ -104,7 +104,8 @@ def _read_version(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(VERSION_PATTERN, value):
         raise PydanticCustomError(
             "version",
-            "write a short label of at most 40 of A-Z a-z 0-9 . _ + -, a number in quotes: v2 or '1.4'",
+            "write a short label of at most 40 of A-Z a-z 0-9 . _ + -,"
+            " a number in quotes: v2 or '1.4'",
         )
     return value
 

@@ -69,7 +69,7 @@ class Stage:
         return b"# EOF\n" if openmetrics else b"up 1\n"
 
     def stats(self) -> Mapping[str, Any]:
-        return {"in_flight": 2}
+        return {"in_flight": 2, "connections": {}}
 
     async def reload(self, reason: Reason) -> Outcome:
         self.asked.append(reason)
