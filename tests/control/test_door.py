@@ -128,10 +128,14 @@ def test_only_fields_that_a_page_may_look_at_go_in() -> None:
 def test_who_stays_is_not_shown_out_and_leaves_by_closing_its_side() -> None:
     house, door, transport = told(ASK + b"\r\n")
     assert door.eof_received() is True
-    door.stay()
+    gone: list[bool] = []
+    door.stay(lambda: gone.append(True))
     house.time.pass_by(LIFE * 10)
     assert transport.ended == ""
     assert door.eof_received() is False
+    assert gone == []
+    door.connection_lost(None)
+    assert gone == [True]
 
 
 def test_a_body_goes_in_as_far_as_its_length() -> None:
