@@ -58,7 +58,7 @@ class VersionSeries:
 
 
 class Versioned:
-    """A route's series that counts by version besides; 0.5 us more per request."""
+    """A route's series that counts by version besides; 0.9 us more per request."""
 
     __slots__ = ("_by_endpoint", "_row")
 
