@@ -14,15 +14,15 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  view  ports  door  serving  probes  admin  health
-        strain  memory  live  observer  summary  process
+        strain  memory  live  observer  summary
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
-        metrics  families  exposition  access_log  log  lines  figures  recent
-        versions
+        metrics  families  exposition  process  istio  access_log  log  lines
+        figures  recent  versions
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors

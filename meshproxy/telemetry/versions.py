@@ -9,7 +9,7 @@ Only routes whose endpoints differ in it have such a series: the others pay noth
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from meshproxy.telemetry import families
@@ -80,6 +80,9 @@ class Versioned:
         if endpoint is not None:
             self._by_endpoint[endpoint].ended(exchange, now)
 
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        self._row.sampled(exchange, now)
+
 
 class Versions:
     """All such series, found again by their labels after a reload."""
@@ -108,15 +111,18 @@ class Versions:
         self.series[key] = series  # named last
         return series
 
-    def write(self, page: Page) -> None:
-        """Their two families."""
+    def render(self, page: Page) -> Iterator[bytes]:
+        """Their two families, in pieces."""
+        several = tuple(self.series.values())
         page.family(families.VERSION_REQUESTS)
-        for one in self.series.values():
+        for one in several:
             for kind, count in one.classes.items():
                 more = (("code_class", kind),)
                 page.line(families.VERSION_REQUESTS, one.labels, more, count)
+            yield from page.full()
         page.family(families.VERSION_DURATION)
-        for one in self.series.values():
+        for one in several:
             if one.classes:
                 numbers = (self._bounds, one.durations, one.duration_sum)
                 page.histogram(families.VERSION_DURATION, one.labels, *numbers)
+            yield from page.full()
