@@ -46,6 +46,7 @@ NEVER: dict[str, set[str]] = {
 ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {
         "control/admin.py",
+        "control/collector.py",
         "control/live.py",
         "control/probes.py",
         "control/serving.py",
