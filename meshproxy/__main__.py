@@ -26,6 +26,7 @@ COMMANDS = {
     "drain": "remote",
     "tap": "tap",
     "healthcheck": "remote",
+    "top": "top",
 }
 """The file in `commands` that has the function of a command's name."""
 

@@ -151,6 +151,7 @@ def _dialled(text: str) -> Address:
 
 
 def spelled(address: Address) -> str:
+    """As one writes it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

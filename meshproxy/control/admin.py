@@ -17,7 +17,9 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
+from meshproxy.control.summary import summary
 from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
@@ -42,6 +44,7 @@ def admin_application(view: View) -> web.Application:
         "/routes": routes,
         "/clusters": clusters,
         "/stats": stats,
+        "/failures": failures,
     }
     for path, show in shown.items():
         application.router.add_get(path, _page(view, show))
@@ -52,6 +55,9 @@ def admin_application(view: View) -> web.Application:
     taps = Taps(view)
     application.router.add_get("/tap", taps.answer, allow_head=False)
     application.on_shutdown.append(taps.close)
+    live = Live(view)
+    application.router.add_get("/live", live.answer, allow_head=False)
+    application.on_shutdown.append(live.close)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))
@@ -160,7 +166,13 @@ def stats(view: View) -> dict[str, Any]:
     for cell in _reported(view.cells()):
         if cell.section not in PAGES:
             others.setdefault(cell.section, []).append(cell.report(now))
-    return {"uptime_seconds": round(view.uptime(), 3), **view.stats(), **others}
+    uptime = {"uptime_seconds": round(view.uptime(), 3)}
+    return {**uptime, **view.stats(), **summary(view), **others}
+
+
+def failures(view: View) -> list[Mapping[str, Any]]:
+    """The latest exchanges that did not go well, the newest first."""
+    return list(reversed(view.recent.since(0, view.recent.latest)))
 
 
 def _of_section(section: str) -> Callable[[View], list[Mapping[str, Any]]]:
@@ -212,6 +224,7 @@ def _policy(method: Callable[..., Any]) -> str:
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "address": endpoint.name,
+        "version": endpoint.version or None,
         "weight": endpoint.weight,
         "tier": endpoint.tier,
         "in_flight": endpoint.load,

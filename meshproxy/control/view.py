@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.figures import Readings
+from meshproxy.telemetry.recent import Recent
 from meshproxy.telemetry.tap import Tap
 
 
@@ -55,6 +57,17 @@ class View(Protocol):
     @property
     def tap(self) -> Tap:
         """Where one can listen to every request that ends."""
+
+    @property
+    def readings(self) -> Readings:
+        """The counters of traffic."""
+
+    @property
+    def recent(self) -> Recent:
+        """The latest exchanges that did not go well."""
+
+    def loop_lag(self) -> float:
+        """Seconds that the event loop was late at worst, of late."""
 
     def uptime(self) -> float:
         """Seconds since the start."""

@@ -16,6 +16,9 @@ from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.route import Snapshot
 from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.figures import Readings
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.recent import Recent
 from meshproxy.telemetry.tap import Tap
 
 
@@ -50,12 +53,21 @@ class Stage:
     )
     asked: list[Reason] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    recent: Recent = field(default_factory=Recent)
+    clock: float = 50.0
+
+    def __post_init__(self) -> None:
+        self.readings = Readings(self.telemetry, self.clock - 12.5)
+
+    def loop_lag(self) -> float:
+        return 0.002
 
     def uptime(self) -> float:
         return 12.5
 
     def now(self) -> float:
-        return 50.0
+        return self.clock
 
     def cells(self) -> list[Any]:
         return self.state
@@ -67,7 +79,7 @@ class Stage:
         yield from (b"", b"# EOF\n") if openmetrics else (b"up", b"", b" 1\n")
 
     def stats(self) -> Mapping[str, Any]:
-        return {"in_flight": 2}
+        return {"in_flight": 2, "connections": {}}
 
     async def reload(self, reason: Reason) -> Outcome:
         self.asked.append(reason)
