@@ -22,6 +22,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
+        bugs
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors  otel

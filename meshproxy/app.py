@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +45,7 @@ from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.schema import policy
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry, samples_of
 
@@ -56,9 +56,6 @@ TURNS = 10
 """Clients are looked at in so many turns per sweep: 500 that are refused at once would keep all
 others waiting for 15 ms.
 """
-
-TRACE = 2000
-"""Characters of a traceback that are told: its end says most."""
 
 CLEAN, FAILED, FORCED = 0, 1, 2
 """Exit codes of `run`."""
@@ -92,9 +89,10 @@ class App:
         # Ids and jitter need to be unlike each other, not secret; the system seeds it.
         self._random = random.Random()  # noqa: S311
         self._access = AccessLog(log.write, self._random.random, time.time, log.fixed_form)
-        self._dialer = Dialer(loop)
+        self.bugs = Bugs(log.tell, time.time, time.monotonic)
+        self._dialer = Dialer(loop, tell_bug=self.bugs.caught)
         self._pool = Pool(self._dialer, time.monotonic)
-        self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
+        self._conductor = Conductor(time.monotonic, loop.call_later, self._pool, self.bugs.caught)
         self._dialer.settle = self._pool.dialled
         self._pool.conductor = self._conductor
         self._room = Room(descriptors())
@@ -105,7 +103,7 @@ class App:
         self._exporter = Exporter(log.tell, clocks)
         self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
-            source, self._load, self._adopt, log.tell, time.time
+            source, self._load, self._adopt, log.tell, time.time, self.bugs.caught
         )
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -192,21 +190,21 @@ class App:
         return CLEAN
 
     def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG002
-        """What nobody caught, as one line of the log like all others."""
-        error = context.get("exception")
-        trace = "".join(traceback.format_exception(error)) if error is not None else ""
-        self._log.tell(
-            "bug", level="error", once_per=1.0, detail=context.get("message", ""),
-            trace=trace[-TRACE:],
-        )  # fmt: skip
+        """What nobody caught; the loop goes on."""
+        message = context.get("message", "")
+        self.bugs.caught(context.get("exception") or message, detail=message)
 
     def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
-        self._strain.look(due or now, now)
-        self._front.sweep(now, TURNS)
-        if turn == 0:
-            self._pool.sweep(now)
-            self._log.flush()
+        try:
+            self._strain.look(due or now, now)
+            self._front.sweep(now, TURNS)
+            if turn == 0:
+                self._pool.sweep(now)
+                self.bugs.sweep(now)
+                self._log.flush()
+        except Exception as error:  # noqa: BLE001  # or nothing would be swept any more
+            self.bugs.caught(error)
         due = time.monotonic() + SWEEP / TURNS
         self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS, due)
 
@@ -296,6 +294,7 @@ class App:
         yield from samples_of(self.cells())
         yield self._log.samples()
         yield self._strain.samples()
+        yield self.bugs.samples()
         yield self._exporter.samples()
         yield listener_samples(self._front)
         for cluster in self.snapshot.clusters if self.snapshot else ():

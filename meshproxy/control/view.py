@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.bugs import Bugs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ class View(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+    @property
+    def bugs(self) -> Bugs:
+        """Errors of the proxy itself."""
 
     def uptime(self) -> float:
         """Seconds since the start."""

@@ -15,6 +15,7 @@ from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.bugs import Bugs
 
 
 @dataclass
@@ -40,6 +41,10 @@ class Stage:
     level: str = "info"
     asked: list[Reason] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    bugs: Bugs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bugs = Bugs(self.tell, lambda: 1000.0, self.now)
 
     def uptime(self) -> float:
         return 12.5
@@ -91,9 +96,9 @@ class Told:
 Ask = Callable[..., Awaitable[Told]]
 
 
-def unexpected(event: str, **fields: Any) -> None:
+def unexpected(what: object, **fields: Any) -> None:
     """What aiohttp itself complains of: it should have nothing to."""
-    raise AssertionError((event, fields))
+    raise AssertionError((what, fields))
 
 
 def talk(application: web.Application, script: Callable[[Ask], Awaitable[None]]) -> None:
