@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -23,10 +24,12 @@ import uvloop
 
 from meshproxy.control.export import Clocks, Exporter
 from meshproxy.control.health import Prober
+from meshproxy.control.lag import Watchdog, stack_of_this_thread
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.strain import Strain
+from meshproxy.control.tasks import dated
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
 from meshproxy.core.ledger import Draft, Ledger
@@ -101,6 +104,7 @@ class App:
         self._prober = Prober(time.monotonic)
         clocks = Clocks(time.monotonic, time.time_ns, self._random.random)
         self._exporter = Exporter(log.tell, clocks)
+        self._watchdog = Watchdog(log.tell_now, stack_of_this_thread())
         self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
             source, self._load, self._adopt, log.tell, time.time, self.bugs.caught
@@ -151,6 +155,7 @@ class App:
         self._log.configure(logs)
         self._access.configure(logs)
         self._telemetry.speak(prepared.settings.file.metrics.compat, self.identity)
+        self._watchdog.follow(logs.slow_loop)
         self._say_room(prepared.settings.file.limits.connections)
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
@@ -171,6 +176,8 @@ class App:
     async def serve(self) -> int:
         """Run until drained; returns the exit code."""
         self._loop.set_exception_handler(self._bug)
+        self._loop.set_task_factory(dated(time.monotonic))
+        sys.unraisablehook = threading.excepthook = self._bug_elsewhere
         try:
             await self._reloader.begin()
         except (ConfigError, OSError) as error:
@@ -194,8 +201,14 @@ class App:
         message = context.get("message", "")
         self.bugs.caught(context.get("exception") or message, detail=message)
 
+    def _bug_elsewhere(self, what: Any) -> None:
+        """What was raised in a thread of ours, or where Python had nobody to tell."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.bugs.caught, what.exc_value or what.exc_type())
+
     def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
+        self._watchdog.beat(now)
         try:
             self._strain.look(due or now, now)
             self._front.sweep(now, TURNS)
@@ -235,6 +248,7 @@ class App:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watchdog.close()
         await self._prober.close()
         await self._exporter.close()
         await self._dialer.close()
@@ -294,6 +308,7 @@ class App:
         yield from samples_of(self.cells())
         yield self._log.samples()
         yield self._strain.samples()
+        yield self._watchdog.samples()
         yield self.bugs.samples()
         yield self._exporter.samples()
         yield listener_samples(self._front)

@@ -47,6 +47,7 @@ ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {
         "control/admin.py",
         "control/collector.py",
+        "control/debug.py",
         "control/probes.py",
         "control/serving.py",
     },

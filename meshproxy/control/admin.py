@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control.debug import add_debug
 from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
@@ -48,6 +49,7 @@ def admin_application(view: View) -> web.Application:
         application.router.add_get(path, _page(view, _of_section(section)))
     for path, what in LATER.items():
         application.router.add_get(path, _later(what))
+    add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))

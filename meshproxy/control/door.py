@@ -228,6 +228,10 @@ class Door(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
+    def take_time(self, seconds: float) -> None:
+        """The answer takes so long by what was asked; LIFE comes on top."""
+        self._wait(LIFE + seconds, self.abort)
+
     def _let_in(self, end: int) -> None:
         verdict = judge(self._head[:end])
         if isinstance(verdict, Trouble):

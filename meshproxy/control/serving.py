@@ -96,6 +96,13 @@ def manners(view: View) -> Any:
     return manners
 
 
+def take_time(request: web.Request, seconds: float) -> None:
+    """The door must not be shut on an answer that takes so long by what was asked."""
+    door = request.transport.get_protocol() if request.transport is not None else None
+    if isinstance(door, Door):
+        door.take_time(seconds)
+
+
 class _Complaints:
     """What aiohttp takes for its log: its bugs are ours to tell, the rest is not of interest."""
 
