@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.recent import Recent
 from meshproxy.telemetry.tap import Tap
@@ -68,6 +69,10 @@ class View(Protocol):
 
     def loop_lag(self) -> float:
         """Seconds that the event loop was late at worst, of late."""
+
+    @property
+    def bugs(self) -> Bugs:
+        """Errors of the proxy itself."""
 
     def uptime(self) -> float:
         """Seconds since the start."""
