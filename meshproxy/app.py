@@ -28,11 +28,13 @@ from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.strain import Strain
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
+from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
-from meshproxy.core.route import Endpoint, Snapshot
+from meshproxy.core.route import Endpoint, Plan, Snapshot
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
+from meshproxy.dataplane.foresight import foresee
 from meshproxy.dataplane.front import Front, Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
@@ -301,6 +303,9 @@ class App:
             },
             **self._telemetry.stats(),
         }
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, time.monotonic())
 
     async def reload(self, reason: Reason) -> Outcome:
         return await self._reloader.reload(reason)
