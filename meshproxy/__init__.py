@@ -28,7 +28,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         validate  meaning  wiring  views  sentences  errors  origins
         compile  chains  routes  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
-        contract  registry  tracing  rate_limit  limits  gates  keys
+        contract  registry  tracing  told  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played
         shadow  circuit_breaker  circuits  panic  health_check  retries  fallback
         deadlines  hedge  faults

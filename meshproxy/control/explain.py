@@ -178,6 +178,8 @@ def sentence(explanation: Explanation) -> str:
     if outcome.action == "reset":
         return f"cut off, as if the connection had been lost{chance}"
     choice = explanation.choice
+    if outcome.status:
+        return f"waits first; as things stand, then {outcome.status}: {outcome.detail}{chance}"
     count = len(choice.candidates) if choice is not None else 0
     first = choice.candidates[0][0].name if choice is not None else ""
     to = f"{first} of {where}" if count == 1 else f"one of {count} endpoints of {where}"

@@ -8,6 +8,7 @@ client, no attempt, no release. What people are told of it is not spelled here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.explanation import (
@@ -70,6 +71,9 @@ class _Walk:
         else:
             exchange.route = self._plan.table.match(exchange)
             outcome = self._walk()
+        if self._queues and outcome.action != "forward":
+            # As things stand now; they will have changed by the time that it is its turn.
+            outcome = replace(outcome, action="hold")
         route = exchange.route
         return Explanation(
             question=self._question,
@@ -111,11 +115,12 @@ class _Walk:
         for part in route.parts:
             if not isinstance(part.policy, Explains):
                 continue
+            outcome = None
             for step in part.policy.explain(exchange, self._now):
                 self._note(part, step)
-                outcome = self._acted(step)
-                if outcome is not None:
-                    return outcome
+                outcome = outcome or self._acted(step)
+            if outcome is not None:
+                return outcome
         return self._attempt()
 
     def _note(self, part: Part, step: Step) -> None:

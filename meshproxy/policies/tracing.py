@@ -14,10 +14,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.explanation import Step
+from meshproxy.core.explanation import TOLD, Step
 from meshproxy.core.fields import Percent
 from meshproxy.logic import trace
 from meshproxy.logic.units import write_percent
+from meshproxy.policies import told
 from meshproxy.policies.contract import Scope, Spec
 
 Format = Literal["tracecontext", "b3", "b3multi"]
@@ -90,7 +91,7 @@ class Tracing:
             for sampled in (False, True)
         )
         self.replaces = (
-            frozenset({b"x-request-id"})
+            frozenset({b"x-request-id", TOLD})
             | (_W3C_NAMES if self._reads_w3c else frozenset())
             | (_B3_NAMES if self._reads_b3 else frozenset())
         )
@@ -101,6 +102,8 @@ class Tracing:
             return  # it was named before another route took it over
         trace_id, span, request_id = next(self._identities)
         if not self.replaces.isdisjoint(exchange.taken):
+            if TOLD in exchange.taken and told.asks(exchange):
+                exchange.more().story = []
             given = exchange.header(b"x-request-id")
             if given is not None and _REQUEST_ID.fullmatch(given) is not None:
                 request_id = given
@@ -177,6 +180,8 @@ class Tracing:
         lines.append(_OURS % (exchange.attempts, exchange.request_id))
         exchange.added += lines
 
-    def respond(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
-        """Tell the caller the id by which to ask about this request."""
+    def respond(self, exchange: Exchange, now: float) -> None:
+        """Tell the caller the id by which to ask about this request; and why, if it asked."""
         exchange.answer_lines.append(b"x-request-id: " + exchange.request_id + b"\r\n")
+        if exchange.extras is not None and exchange.extras.story is not None:
+            exchange.answer_lines.append(told.line(exchange, now))
