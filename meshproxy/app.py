@@ -21,6 +21,8 @@ from typing import Any
 
 import uvloop
 
+from meshproxy.control import offline
+from meshproxy.control.explain import Asked
 from meshproxy.control.health import Prober
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
@@ -320,6 +322,11 @@ class App:
 
     def set_level(self, level: str) -> None:
         self._log.set_level(level)
+
+
+def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
+    """What a sidecar that has just started on this file would do; nothing is opened."""
+    return offline.explained(settings, asked, Kinds, foresee)
 
 
 def connection_samples(snapshot: Snapshot | None, front: Front) -> Iterable[Sample]:
