@@ -84,7 +84,7 @@ def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "meshproxy run --app :8080 --to payments=127.0.0.1:9000" in told.err
     for name in (*COMMANDS, "version"):
         assert f"    {name}" in told.err
-    for later in ("explain", "top", "tap"):
+    for later in ("top", "tap"):
         assert f"    {later}" not in told.err
 
 

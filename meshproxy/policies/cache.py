@@ -147,11 +147,12 @@ class Cache:
 
     def _from(self, entry: Entry, exchange: Exchange, wished: Wishes, now: float) -> Served | None:
         """What is stored, if it is good enough for this caller."""
-        word = self._good_as(entry, wished, now)
-        if word == "hit":
+        over = freshness.staleness(entry.says, now - entry.born, self._ttl, wished)
+        if over == 0.0:
             waited = self._flights.has_waited(exchange)
             self._count(exchange, "coalesced" if waited else "hit")
             return serve(entry, exchange, b"HIT", now)
+        word = self._stale_as(entry, over, wished, now)
         if word == "stale":
             self._count(exchange, "stale")
             refresh = self._renewal(entry, exchange, now)
@@ -161,12 +162,9 @@ class Cache:
             return serve(entry, exchange, b"STALE", now, more=_STANDS_IN)
         return None
 
-    def _good_as(self, entry: Entry, wished: Wishes, now: float) -> str:
-        """`hit`, `stale` or `fallback`; empty where it will not do."""
+    def _stale_as(self, entry: Entry, over: float, wished: Wishes, now: float) -> str:
+        """`stale` or `fallback`, over its time for so long; empty where it will not do."""
         says = entry.says
-        over = freshness.staleness(says, now - entry.born, self._ttl, wished)
-        if over == 0.0:
-            return "hit"
         if over <= self._meanwhile(says) or over <= freshness.stale_for(says, b"", wished.stale):
             return "stale"
         return "fallback" if now < entry.failing_until and over <= self._on_error(says) else ""
@@ -292,7 +290,8 @@ class Cache:
         entry = self._peek(exchange)
         if entry is not None:
             age = f"stored {max(0.0, now - entry.born):.3g} s ago"
-            word = self._good_as(entry, wished, now)
+            over = freshness.staleness(entry.says, now - entry.born, self._ttl, wished)
+            word = self._stale_as(entry, over, wished, now) if over else "hit"
             if word:
                 mark = b"HIT" if word == "hit" else b"STALE"
                 return Step(f"{word}: {age}", serve(entry, exchange, mark, now))

@@ -71,8 +71,8 @@ def test_an_answer_tells_where_it_came_from_and_what_it_took() -> None:
     proxy.answer(wire, OK)
     assert explained(client) == [
         (
-            "route=create-order; rule=f.yaml:10; upstream=pay; endpoint=10.0.3.11:8080; attempts=2; "
-            "limits=per-client 1/2 left; breaker=closed; retried=503"
+            "route=create-order; rule=f.yaml:10; upstream=pay; endpoint=10.0.3.11:8080; "
+            "attempts=2; limits=per-client 1/2 left; breaker=closed; retried=503"
         )
     ]
 
