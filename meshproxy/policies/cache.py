@@ -7,18 +7,17 @@ the walk of an exchange.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshproxy.core.explanation import Step
 from meshproxy.core.fields import Duration, Size
 from meshproxy.core.verdict import Hold, Refusal, Served
-from meshproxy.logic import caching, freshness
-from meshproxy.policies.cache_flights import HOLD, Flights
+from meshproxy.logic import freshness
+from meshproxy.policies.cache_flights import Flights
+from meshproxy.policies.cache_foreseen import STANDS_IN, Foreseen, serve
 from meshproxy.policies.cache_intake import Bounds, Intake
 from meshproxy.policies.cache_keys import CONDITIONS, Secondary, is_plain, primary
 from meshproxy.policies.cache_store import Counts, Entry, Key, Store
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from meshproxy.core.route import Head, Keeper
     from meshproxy.logic.caching import Says
     from meshproxy.logic.freshness import Wishes
+    from meshproxy.policies.fallback import Causes
 
 MiB = 1024 * 1024
 AGAIN = 1.0
 """Seconds between two tries to renew an answer whose upstream fails."""
 
 _MISS = b"x-cache: MISS\r\n"
-_STANDS_IN = b"x-fallback: cache\r\n"
 _GONE = object()
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 """RFC 9110 section 9.2.1; any other method may have changed what it names."""
@@ -84,13 +83,18 @@ class CacheSpec(Spec):
         """Per owner and upstream; another key is another meaning of what is stored."""
         upstream = scope.cluster.name
         where = (upstream, self.per)
+        fallback = scope.beside("fallback")
+        causes = None if fallback is None else fallback.causes_of_stale(scope)
+        spec = (
+            self if causes is None else self.model_copy(update={"stale_if_error": fallback.stale})
+        )
         store = scope.state("cache", lambda: Store(upstream, scope.owner), *where)
         flights = scope.state("cache_flights", Flights, *where)
         counts = scope.draft.state(("cache_requests",), Counts)
-        return Cache(self, scope, store, flights, counts)
+        return Cache(spec, scope, store, flights, counts, causes)
 
 
-class Cache:
+class Cache(Foreseen):
     """The rule of one route, over answers that outlive it.
 
     `_asking` are exchanges on their way to the upstream, each with the stored answer that it
@@ -99,14 +103,16 @@ class Cache:
     """
 
     __slots__ = (
-        "_absent", "_asking", "_counts", "_direction", "_flights", "_intake", "_methods",
+        "_absent", "_asking", "_causes", "_counts", "_direction", "_flights", "_intake", "_methods",
         "_renewals", "_renewed_for", "_secondary", "_spec", "_store", "_ttl", "reads",
     )  # fmt: skip
 
     def __init__(
-        self, spec: CacheSpec, scope: Scope, store: Store, flights: Flights, counts: Counts
-    ) -> None:
+        self, spec: CacheSpec, scope: Scope, store: Store, flights: Flights, counts: Counts,
+        causes: Causes | None,
+    ) -> None:  # fmt: skip
         self._spec = spec
+        self._causes = causes
         self._ttl = spec.ttl
         self._methods = frozenset(method.encode() for method in spec.methods)
         self._direction = scope.direction
@@ -159,7 +165,7 @@ class Cache:
             return serve(entry, exchange, b"STALE", now, refresh)
         if word == "fallback":
             self._count(exchange, "fallback")
-            return serve(entry, exchange, b"STALE", now, more=_STANDS_IN)
+            return serve(entry, exchange, b"STALE", now, more=STANDS_IN)
         return None
 
     def _stale_as(self, entry: Entry, over: float, wished: Wishes, now: float) -> str:
@@ -253,69 +259,32 @@ class Cache:
         return None
 
     def rescue(self, exchange: Exchange, refusal: Refusal | None, now: float) -> Served | None:
-        status = exchange.status if refusal is None else refusal.status
-        if not self._may_rescue(exchange, status):
-            return None
-        entry = self._find(exchange)
-        if entry is None:
+        why = self._cause(exchange, refusal)
+        entry = None if why is None else self._find(exchange)
+        if why is None or entry is None:
             return None
         over = self._over(entry, now)
         if over < 0.0:
             return None
         entry.failing_until = now + AGAIN
+        if self._causes is not None:
+            self._causes.count(why)
         self._close(exchange, "fallback")
-        return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
+        return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=STANDS_IN)
 
-    def _may_rescue(self, exchange: Exchange, status: int) -> bool:
-        return status >= 500 and exchange.method in self._methods and is_plain(exchange)
+    def _cause(self, exchange: Exchange, refusal: Refusal | None) -> str | None:
+        """Why what is stored may stand in, empty by the cache's own rules; None: it may not."""
+        if exchange.method not in self._methods or not is_plain(exchange):
+            return None
+        status = exchange.status if refusal is None else refusal.status
+        if status < 500:
+            return None
+        return "" if self._causes is None else self._causes.why(exchange, refusal) or None
 
     def _over(self, entry: Entry, now: float) -> float:
         """For how long it has been stale; below zero where that is too long for any error."""
         over = freshness.staleness(entry.says, now - entry.born, self._ttl, freshness.NONE)
         return -1.0 if over > 0.0 and over > self._on_error(entry.says) else over
-
-    # What would be, for those who only ask
-
-    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
-        if exchange.method not in self._methods:
-            yield Step("not for this method")
-        elif not is_plain(exchange):
-            yield Step("passes by: it asks for a part, has a body, or is a tunnel")
-        else:
-            yield self._expected(exchange, now)
-
-    def _expected(self, exchange: Exchange, now: float) -> Step:
-        said = exchange.taken.get(b"cache-control")
-        wished = freshness.NONE if said is None else freshness.wishes(said, exchange.peer.trusted)
-        entry = self._peek(exchange)
-        if entry is not None:
-            age = f"stored {max(0.0, now - entry.born):.3g} s ago"
-            over = freshness.staleness(entry.says, now - entry.born, self._ttl, wished)
-            word = self._stale_as(entry, over, wished, now) if over else "hit"
-            if word:
-                mark = b"HIT" if word == "hit" else b"STALE"
-                return Step(f"{word}: {age}", serve(entry, exchange, mark, now))
-        if wished.only_if_cached:
-            return Step("only-if-cached, and nothing that would do is stored", self._absent)
-        may_wait = self._may_wait(exchange, entry, wished)
-        if may_wait and self._flights.would_wait(self._key(exchange)):
-            return Step("waits for another's fetch of the same", HOLD)
-        return Step("miss: nothing is stored" if entry is None else f"{age}: asked for anew")
-
-    def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:  # noqa: ARG002  # a phase
-        if exchange.method != b"GET" or not is_plain(exchange):
-            return []
-        entry = self._peek(exchange)
-        ours = entry is not None and CONDITIONS.isdisjoint(exchange.taken)
-        return [entry.says.validator] if ours and entry and entry.says.validator else []
-
-    def stands_in(self, exchange: Exchange, refusal: Refusal, now: float) -> Step | None:
-        entry = self._peek(exchange) if self._may_rescue(exchange, refusal.status) else None
-        over = -1.0 if entry is None else self._over(entry, now)
-        if entry is None or over < 0.0:
-            return None
-        served = serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
-        return Step("stands in with what is stored", served)
 
     # Keys and counts
 
@@ -325,14 +294,6 @@ class Cache:
         if names is None:
             return None
         return self._store.get((key, self._secondary.of(exchange, names)))
-
-    def _peek(self, exchange: Exchange) -> Entry | None:
-        """The same, for those who only ask."""
-        key = primary(exchange)
-        names = self._store.names(key)
-        if names is None:
-            return None
-        return self._store.peek((key, self._secondary.of(exchange, names)))
 
     def _key(self, exchange: Exchange) -> Key:
         """Under which it would be found, as far as is known before an answer says more."""
@@ -355,17 +316,3 @@ class Cache:
 
     def _count(self, exchange: Exchange, result: str) -> None:
         self._counts[self._direction, exchange.route.name, result] += 1
-
-
-def serve(
-    entry: Entry, exchange: Exchange, word: bytes, now: float,
-    refresh: bytes | None = None, more: bytes = b"",
-) -> Served:  # fmt: skip
-    """The stored answer, or a 304 where the caller has it already."""
-    says, taken = entry.says, exchange.taken
-    told = b"age: %d\r\nx-cache: %b\r\n%b" % (max(0, int(now - entry.born)), word, more)
-    if not CONDITIONS.isdisjoint(taken) and freshness.not_modified(
-        says, taken.get(b"if-none-match", b""), taken.get(b"if-modified-since", b"")
-    ):
-        return Served(304, caching.of_a_304(entry.fields) + told, b"", "", refresh)
-    return Served(says.status, entry.fields + told, entry.body, "", refresh)

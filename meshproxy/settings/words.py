@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from meshproxy.core.classify import CONDITIONS, STATUS_WORDS, read_word
+from meshproxy.core.classify import FAILURES, STATUS_WORDS, read_word
 
 UNKNOWN_HOSTS, CONNECT = "__unknown_hosts__", "__connect__"
 """The routes, and the upstreams, of what a client calls by a host of its own choice."""
@@ -80,7 +80,7 @@ Failure = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": [*CONDITIONS, *STATUS_WORDS]},
+                {"enum": [*FAILURES, *STATUS_WORDS]},
                 {"type": "string", "pattern": "^[45][0-9][0-9]$"},
                 {"type": "integer", "minimum": 400, "maximum": 599},
             ]

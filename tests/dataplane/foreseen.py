@@ -213,6 +213,8 @@ class Maker:
         return self.one("off", {"attempts": self.one(0, 1, 3)}, {"per_try_timeout": "40ms"})
 
     def fallback(self, others: list[str]) -> dict[str, Any]:
+        if self.maybe(0.2):
+            return {"stale": "5s", "on": ["503", "no-endpoint", "breaker-open"]}
         if others and self.maybe(0.6):
             return {"service": self.one(*others)}
         return {"static": {"status": self.one(200, 503), "body": "instead"}}
