@@ -16,6 +16,7 @@ from meshproxy.core.checkup import Checked, Heard
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.dataplane.foresight import foresee, head_of
+from meshproxy.policies.overload import Gauge
 from meshproxy.settings.errors import ConfigError
 from tests.chaos.virtual import Caller, Site, Wire
 
@@ -84,6 +85,8 @@ class Maker:
             }
         if self.maybe(0.5):
             tree["trust"] = {"forwarded_from": ["127.0.0.0/8"], "hops": self.one(1, 2)}
+        if self.maybe(0.3):
+            tree["overload"] = {"mode": self.one("enforce", "enforce", "shadow")}
         tree["inbound"] = {
             "app": "http://10.0.0.1:80",
             **self.policies("inbound", []),
@@ -338,6 +341,10 @@ class Asked(Site):
         draw = self.maker.random.random()
         if draw < 0.5:
             self.time.pass_by(self.maker.one(0.0, 0.001, 0.05, 0.3, 1.0, 6.0))
+        for cell in self.cells():
+            if isinstance(cell, Gauge):
+                cell.pressure.level = self.maker.one(0.0, 0.0, 0.0, 0.7, 1.4, 2.6)
+                cell.pressure.why = "memory"
         if draw < 0.15:
             for cell in self.cells():
                 if isinstance(cell, Checked):
