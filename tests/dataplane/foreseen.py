@@ -17,6 +17,7 @@ from meshproxy.core.exchange import Exchange
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.dataplane.foresight import foresee, head_of
 from meshproxy.policies.overload import Gauge
+from meshproxy.policies.sticky import mark
 from meshproxy.settings.errors import ConfigError
 from tests.chaos.virtual import Caller, Site, Wire
 
@@ -44,7 +45,7 @@ GOOD = (
     ("idempotency-key", "k"), ("max-forwards", "3"),
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     ("b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0"), ("content-length", "4"),
-    ("authorization", "Bearer secret"), ("proxy-authorization", "Basic x"), ("upgrade", "h2c"),
+    *[("cookie", "to=" + mark("users", "10.0.1.1:80").decode())] * 3, ("authorization", "Bearer secret"), ("proxy-authorization", "Basic x"), ("upgrade", "h2c"),
 )  # fmt: skip
 
 BAD = (
@@ -176,7 +177,7 @@ class Maker:
             "deadlines": (0.3, dict),
             "priority": (0.3, lambda: {"header": "x-priority"}),
             "faults": (0.2, self.faults),
-            "cache": (0.3, lambda: self.one({"ttl": "2s"}, {}, {"per": "header:x-client-id"})),
+            "cache": (0.3, self.cache),
             "retry": (0.4, self.retry),
             "fallback": (0.3, lambda: self.fallback(others)),
             "circuit_breaker": (0.6, self.breaker),
@@ -192,6 +193,12 @@ class Maker:
             if self.maybe(chance):
                 made[key] = make()
         return made
+
+    def cache(self) -> dict[str, Any]:
+        return self.one(
+            {"ttl": "2s"}, {}, {"per": "header:x-client-id"}, {"stale_while_revalidate": "1ms"},
+            {"stale_while_revalidate": "1ms", "stale_if_error": "1ms"},
+        )  # fmt: skip
 
     def concurrency(self) -> dict[str, Any]:
         return {
