@@ -45,7 +45,8 @@ GOOD = (
     ("idempotency-key", "k"), ("max-forwards", "3"),
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     ("b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0"), ("content-length", "4"),
-    *[("cookie", "to=" + mark("users", "10.0.1.1:80").decode())] * 3, ("authorization", "Bearer secret"), ("proxy-authorization", "Basic x"), ("upgrade", "h2c"),
+    *[("cookie", "to=" + mark("users", "10.0.1.1:80").decode())] * 3,
+    ("authorization", "Bearer secret"), ("proxy-authorization", "Basic x"), ("upgrade", "h2c"),
 )  # fmt: skip
 
 BAD = (
@@ -177,7 +178,7 @@ class Maker:
             "deadlines": (0.3, dict),
             "priority": (0.3, lambda: {"header": "x-priority"}),
             "faults": (0.2, self.faults),
-            "cache": (0.3, self.cache),
+            "cache": (0.4, self.cache),
             "retry": (0.4, self.retry),
             "fallback": (0.3, lambda: self.fallback(others)),
             "circuit_breaker": (0.6, self.breaker),
@@ -196,7 +197,7 @@ class Maker:
 
     def cache(self) -> dict[str, Any]:
         return self.one(
-            {"ttl": "2s"}, {}, {"per": "header:x-client-id"}, {"stale_while_revalidate": "1ms"},
+            {"ttl": "2s"}, {"per": "header:x-client-id"}, {"stale_while_revalidate": "1ms"},
             {"stale_while_revalidate": "1ms", "stale_if_error": "1ms"},
         )  # fmt: skip
 
@@ -254,6 +255,8 @@ class Maker:
     # ---- a request
 
     def question(self, plan: str) -> Question:
+        if self.maybe(0.3):
+            return Question("GET", self.one("/", "/v1/x"), (("Host", "users"),))
         host = self.one(*HOSTS)
         method, target = self.one(*METHODS), self.one(*TARGETS)
         if self.maybe(0.05):
@@ -344,7 +347,7 @@ class Asked(Site):
                 entry[3](*entry[4])
 
     def live(self) -> None:
-        """Something happens meanwhile."""
+        """Something happens meanwhile: time, checks, pressure, and requests of many."""
         draw = self.maker.random.random()
         if draw < 0.5:
             self.time.pass_by(self.maker.one(0.0, 0.001, 0.05, 0.3, 1.0, 6.0))
