@@ -13,8 +13,8 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         arguments  sources  run  check  starter  remote
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
-        watch  reload  changes  view  ports  door  serving  probes  admin  health
-        strain  memory
+        watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
+        steer  dashboard  health  strain  memory
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle

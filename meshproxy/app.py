@@ -21,7 +21,9 @@ from typing import Any
 
 import uvloop
 
+from meshproxy.control import steer
 from meshproxy.control.health import Prober
+from meshproxy.control.history import Entry, History
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
@@ -101,8 +103,9 @@ class App:
         self._prober = Prober(time.monotonic)
         self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
-            source, self._load, self._adopt, log.tell, time.time
+            source, self._load, self._adopt, log.tell, time.time, self._reloaded
         )
+        self._history = History()
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -148,6 +151,13 @@ class App:
         self._say_room(prepared.settings.file.limits.connections)
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
+
+    def _reloaded(self, outcome: Outcome) -> None:
+        """What an operator has said by hand holds until the next reload that succeeds."""
+        self._history.add(outcome, self.standing.at, self.snapshot and self.snapshot.source)
+        ended = steer.release(self.cells(), time.monotonic()) if outcome.ok else []
+        if ended:
+            self._log.tell("overrides_ended", level="warning", ended=ended)
 
     def _say_room(self, wanted: int) -> None:
         """The config may ask for more clients than this process has descriptors for."""
@@ -261,6 +271,10 @@ class App:
         return self._reloader.standing
 
     @property
+    def history(self) -> Iterable[Entry]:
+        return self._history
+
+    @property
     def draining(self) -> bool:
         return self._leave.is_set()
 
@@ -284,6 +298,7 @@ class App:
 
     def _samples(self) -> Iterable[Sample]:
         yield from samples_of(self.cells())
+        yield from steer.samples(self.cells())
         yield from self._log.samples()
         yield from self._strain.samples()
         yield from connection_samples(self.snapshot, self._front)

@@ -17,7 +17,9 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control.dashboard import add_dashboard
 from meshproxy.control.serving import Answer, answer, manners, refusal
+from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -29,7 +31,7 @@ PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cach
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
 MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
-LATER = {"/": "the dashboard", "/explain": "explaining a request"}
+LATER = {"/explain": "explaining a request"}
 
 
 def admin_application(view: View) -> web.Application:
@@ -46,6 +48,9 @@ def admin_application(view: View) -> web.Application:
         application.router.add_get(path, _page(view, show))
     for section, path in PAGES.items():
         application.router.add_get(path, _page(view, _of_section(section)))
+    for section in SECTIONS:
+        application.router.add_post(PAGES[section], _steer(view, section))
+    add_dashboard(application.router, view)
     for path, what in LATER.items():
         application.router.add_get(path, _later(what))
     application.router.add_post("/reload", _reload(view))
@@ -142,6 +147,8 @@ def _verdicts(view: View) -> dict[tuple[str, str], dict[str, Any]]:
         entry = known.setdefault((report["upstream"], report.get("endpoint", "")), {})
         if cell.section == "breakers":
             entry["circuit"] = report["state"]
+            if "forced" in report:
+                entry["forced"] = report["forced"]
         elif cell.section == "panic":
             entry["panic"] = entry.get("panic", False) or report["on"]
         else:
@@ -269,6 +276,20 @@ def _logging(view: View) -> Answer:
         return answer({"level": level})
 
     return logging
+
+
+def _steer(view: View, section: str) -> Answer:
+    async def order(request: web.Request) -> web.StreamResponse:
+        if len(request.query) > len(set(request.query)):
+            return refusal(422, "each word of an order is said once")
+        try:
+            done = steer(section, view.cells(), request.query, view.now())
+        except WrongOrderError as error:
+            return refusal(422, str(error))
+        view.tell(SECTIONS[section].event, level="warning", **done)
+        return answer({**done, "until": "the next reload"})
+
+    return order
 
 
 def _purge(view: View) -> Answer:

@@ -80,11 +80,12 @@ class Reloader(Generic[P]):
 
     `load(data, generation)` builds without side effects; ConfigError tells the user's
     mistakes. `adopt` puts it in force and must be all or nothing: raising ConfigError or
-    OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line.
+    OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line;
+    `over` hears how each reload went, when everything else knows.
     """
 
-    __slots__ = ("_adopt", "_content", "_load", "_lock", "_source", "_tell", "_trouble", "_wall",
-                 "snapshot", "standing")  # fmt: skip
+    __slots__ = ("_adopt", "_content", "_load", "_lock", "_over", "_source", "_tell", "_trouble",
+                 "_wall", "snapshot", "standing")  # fmt: skip
 
     def __init__(
         self,
@@ -93,12 +94,14 @@ class Reloader(Generic[P]):
         adopt: Callable[[P], Awaitable[None]],
         tell: Callable[..., None],
         wall: Callable[[], float],
+        over: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         self._source = source
         self._load = load
         self._adopt = adopt
         self._tell = tell
         self._wall = wall
+        self._over = over
         self._lock = asyncio.Lock()
         self._content = b""
         self._trouble: str | None = None
@@ -167,6 +170,7 @@ class Reloader(Generic[P]):
             self._tell(
                 "config_reloaded", reason=reason, generation=outcome.generation, changes=list(told)
             )
+        self._over(outcome)
         return outcome
 
     def _refused(self, reason: Reason, errors: list[str]) -> Outcome:
@@ -178,4 +182,5 @@ class Reloader(Generic[P]):
             "config_rejected", level="error", reason=reason, generation=outcome.generation,
             detail="the config before it stays in force", errors=errors,
         )  # fmt: skip
+        self._over(outcome)
         return outcome

@@ -93,7 +93,8 @@ def manners(view: View) -> Any:
             trace = "".join(traceback.format_exception(error))[-TRACE:]
             view.tell("bug", level="error", once_per=1.0, page=request.path, trace=trace)
             response = refusal(500, "a bug in meshproxy: its log says more")
-        response.headers.update(HEADERS)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         response.force_close()
         return response
 

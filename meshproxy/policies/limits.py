@@ -1,8 +1,9 @@
 """Rate limits at work: every limit of a route must admit, or the request is told when to come.
 
 A request that one limit refuses spends nothing of any; the limit that asks for the longest
-wait is the one reported. Limits in shadow do the same among themselves, and only count it. How
-much is left, and for whom, is known to the gates alone.
+wait is the one reported. Limits in shadow do the same among themselves, and only count it. An
+operator may change a limit's mode; then those that hold it sort theirs anew. How much is left,
+and for whom, is known to the gates alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from meshproxy.core.fields import RateOf
     from meshproxy.policies.gates import Each, Gate, Whole
     from meshproxy.policies.shadow import Shadows
+
+
+ORDERS = ("off", "shadow", "enforce")
+"""What an operator may say."""
 
 
 class Series:
@@ -70,23 +76,59 @@ class Shaded:
 
 
 class Limit:
-    """One entry of `rate_limits`: its gate, its words, and its record on the admin port."""
+    """One entry of `rate_limits`: its gate, its words, and its record on the admin port.
 
-    __slots__ = ("_about", "_gate", "_rule", "_words", "give_back", "refused", "take")
+    `refused` and `shaded` are its counts; `about` says where it stands and in which mode.
+    """
+
+    __slots__ = (
+        "_about", "_gate", "_holders", "_rule", "_words", "forced", "give_back", "refused",
+        "shaded", "take",
+    )  # fmt: skip
 
     section = "rate-limits"
+    orders = ORDERS
 
     def __init__(
-        self, rule: str, gate: Gate, refused: Refused | Shaded, about: Mapping[str, Any]
+        self,
+        rule: str,
+        gate: Gate,
+        counts: tuple[Refused, Shaded],
+        about: Mapping[str, Any],
     ) -> None:
         # Bound here and not passed on by a method: one call less per limit and request.
         self.take = gate.take
         self.give_back = gate.give_back
         self._rule = rule
         self._gate = gate
-        self.refused = refused
+        self.refused, self.shaded = counts
         self._about = about
         self._words: dict[Whole | Each, tuple[str, bytes, bytes]] = {}
+        self._holders: WeakSet[RateLimits] = WeakSet()
+        self.forced = ""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What an operator calls it by; a default is another limit for each upstream."""
+        about = self._about
+        return {
+            "limit": self.refused.name, "scope": about["scope"], "upstream": about["upstream"],
+        }  # fmt: skip
+
+    @property
+    def mode(self) -> str:
+        """The one that holds."""
+        return self.forced or str(self._about["mode"])
+
+    def held_by(self, limits: RateLimits) -> None:
+        """Somebody to be told when the mode changes."""
+        self._holders.add(limits)
+
+    def steer(self, order: str, now: float) -> None:  # noqa: ARG002  # levels have their own time
+        """Take another mode; an empty order takes the file's."""
+        self.forced = order
+        for limits in tuple(self._holders):
+            limits.sort()
 
     def refuse(self, exchange: Exchange, wait: float) -> Refusal:
         """The answer to a request for which this limit has room in `wait` seconds.
@@ -117,61 +159,77 @@ class Limit:
         )
 
     def report(self, now: float) -> Mapping[str, Any]:
-        return {
+        mode = self.mode
+        report = {
             "name": self.refused.name,
             "rule": self._rule,
             **self._about,
-            "refused": self.refused.count,
+            "refused": (self.shaded if mode == "shadow" else self.refused).count,
             **self._gate.report(now),
         }
+        if self.forced:
+            report |= {"mode": mode, "mode_in_file": self._about["mode"], "forced": self.forced}
+        return report
 
 
 class RateLimits:
-    """All limits of a route that are in force, outermost first."""
+    """All limits of a route, outermost first.
 
-    __slots__ = ("_limits", "reads")
+    Those in shadow are asked last, as one that lets everyone through: they see what the ones in
+    force admit.
+    """
+
+    __slots__ = ("__weakref__", "_all", "_asked", "_in_force", "reads")
+
+    _asked: tuple[Limit | Shade, ...]
+    _in_force: tuple[Limit, ...]
 
     def __init__(self, limits: Sequence[Limit], reads: frozenset[bytes]) -> None:
-        self._limits = tuple(limits)
+        self._all = tuple(limits)
         self.reads = reads
+        self.sort()
+        for limit in limits:
+            limit.held_by(self)
+
+    def sort(self) -> None:
+        """See to who is in which mode now."""
+        self._in_force = tuple(limit for limit in self._all if limit.mode == "enforce")
+        shaded = tuple(limit for limit in self._all if limit.mode == "shadow")
+        self._asked = (*self._in_force, Shade(shaded)) if shaded else self._in_force
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | None:
-        for limit in self._limits:
+        for limit in self._asked:
             if limit.take(exchange, now) > 0.0:
-                tightest, longest = _tightest(self._limits, limit, exchange, now)
+                at = self._asked.index(limit)
+                tightest, longest = _tightest(self._in_force, at, exchange, now)
                 return tightest.refuse(exchange, longest)
         return None
 
 
-class ShadedLimits:
-    """The same, with limits in shadow: those see what the ones in force let through."""
+class Shade:
+    """The limits in shadow of one route; `take` is that of a limit which never refuses."""
 
-    __slots__ = ("_admit", "_shaded", "reads")
+    __slots__ = ("_limits",)
 
-    def __init__(self, limits: RateLimits, shaded: Sequence[Limit]) -> None:
-        self._admit = limits.admit
-        self._shaded = tuple(shaded)
-        self.reads = limits.reads
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
+        self._limits = limits
 
-    def admit(self, exchange: Exchange, now: float) -> Refusal | None:
-        refusal = self._admit(exchange, now)
-        if refusal is None:
-            for limit in self._shaded:
-                if limit.take(exchange, now) > 0.0:
-                    tightest, _ = _tightest(self._shaded, limit, exchange, now)
-                    tightest.refused.add(exchange.route.name)
-                    break
-        return refusal
+    def take(self, exchange: Exchange, now: float) -> float:
+        for at, limit in enumerate(self._limits):
+            if limit.take(exchange, now) > 0.0:
+                tightest, _ = _tightest(self._limits, at, exchange, now)
+                tightest.shaded.add(exchange.route.name)
+                break
+        return 0.0
 
 
 def _tightest(
-    limits: Sequence[Limit], first: Limit, exchange: Exchange, now: float
+    limits: Sequence[Limit], at: int, exchange: Exchange, now: float
 ) -> tuple[Limit, float]:
-    """Give back what limits before `first` let go, ask the rest, and name the tightest."""
-    at = limits.index(first)
+    """Give back what limits before that `at` let go, ask the rest, and name the tightest."""
     for limit in limits[:at]:
         limit.give_back(exchange)
-    tightest, longest = first, 0.0
+    tightest, longest = limits[at], 0.0
     for limit in limits[at:]:
         wait = limit.take(exchange, now)
         if wait == 0.0:
