@@ -14,14 +14,14 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
-        steer  dashboard  health  strain  memory
+        steer  dashboard  health  strain  memory  live  observer  summary  process
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
-        metrics  families  exposition  access_log  log  lines
+        metrics  families  exposition  access_log  log  lines  figures  recent
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors
@@ -37,7 +37,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency
-        gradient  line  rehearsal  pressure  caching  freshness  health
+        gradient  line  rehearsal  pressure  caching  freshness  health  quantile
 
 The walk of a request, across the rooms.
 

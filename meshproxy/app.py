@@ -46,8 +46,10 @@ from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.schema import policy
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry, samples_of
+from meshproxy.telemetry.recent import Recent
 
 SWEEP = 0.25
 """Seconds between two looks at an idle connection, a slow head and the log's buffer."""
@@ -89,9 +91,11 @@ class App:
         self._settings: Settings | None = None
         self._ledger = Ledger()
         self._telemetry = Telemetry()
+        self.readings = Readings(self._telemetry, self._began)
+        self.recent = Recent()
         # Ids and jitter need to be unlike each other, not secret; the system seeds it.
         self._random = random.Random()  # noqa: S311
-        self._access = AccessLog(log.write, self._random.random, time.time)
+        self._access = AccessLog(log.write, self._random.random, time.time, self.recent.add)
         self._dialer = Dialer(loop)
         self._pool = Pool(self._dialer, time.monotonic)
         self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
@@ -209,6 +213,7 @@ class App:
         if turn == 0:
             self._pool.sweep(now)
             self._log.flush()
+            self.readings.keep(now)
         due = time.monotonic() + SWEEP / TURNS
         self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS, due)
 
@@ -283,6 +288,9 @@ class App:
 
     def now(self) -> float:
         return time.monotonic()
+
+    def loop_lag(self) -> float:
+        return self._strain.lag
 
     def cells(self) -> Iterable[Any]:
         return (cell for _, cell in self._ledger.cells())

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logic": set(),
     "core": {"logic"},
     "policies": {"core", "logic"},
-    "telemetry": {"core"},
+    "telemetry": {"core", "logic"},
     "settings": {"policies", "core", "logic"},
     "dataplane": {"core", "logic"},
     "control": {"settings", "telemetry", "core"},
@@ -47,6 +47,7 @@ ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {
         "control/admin.py",
         "control/dashboard.py",
+        "control/live.py",
         "control/probes.py",
         "control/serving.py",
     },

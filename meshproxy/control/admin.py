@@ -18,8 +18,10 @@ from aiohttp import web
 
 from meshproxy import __version__
 from meshproxy.control.dashboard import add_dashboard
+from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
+from meshproxy.control.summary import summary
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -43,6 +45,7 @@ def admin_application(view: View) -> web.Application:
         "/routes": routes,
         "/clusters": clusters,
         "/stats": stats,
+        "/failures": failures,
     }
     for path, show in shown.items():
         application.router.add_get(path, _page(view, show))
@@ -53,6 +56,9 @@ def admin_application(view: View) -> web.Application:
     add_dashboard(application.router, view)
     for path, what in LATER.items():
         application.router.add_get(path, _later(what))
+    live = Live(view)
+    application.router.add_get("/live", live.answer, allow_head=False)
+    application.on_shutdown.append(live.close)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))
@@ -163,7 +169,13 @@ def stats(view: View) -> dict[str, Any]:
     for cell in _reported(view.cells()):
         if cell.section not in PAGES:
             others.setdefault(cell.section, []).append(cell.report(now))
-    return {"uptime_seconds": round(view.uptime(), 3), **view.stats(), **others}
+    uptime = {"uptime_seconds": round(view.uptime(), 3)}
+    return {**uptime, **view.stats(), **summary(view), **others}
+
+
+def failures(view: View) -> list[Mapping[str, Any]]:
+    """The latest exchanges that did not go well, the newest first."""
+    return list(reversed(view.recent.since(0, view.recent.latest)))
 
 
 def _of_section(section: str) -> Callable[[View], list[Mapping[str, Any]]]:

@@ -171,7 +171,9 @@ class Room:
 class Door(asyncio.Protocol):
     """One connection: judges its first head, then carries its bytes to and fro."""
 
-    __slots__ = ("_head", "_inner", "_left", "_refused", "_room", "_timer", "_transport")
+    __slots__ = (
+        "_head", "_inner", "_left", "_refused", "_room", "_stays", "_timer", "_transport",
+    )  # fmt: skip
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -179,6 +181,7 @@ class Door(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._head = b""
         self._refused = False
+        self._stays = False
         self._inner: asyncio.Protocol | None = None
         self._left = 0
 
@@ -208,7 +211,7 @@ class Door(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Whoever has asked in full may close this side and still gets the answer."""
-        return self._inner is not None and not self._left
+        return self._inner is not None and not self._left and not self._stays
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.leave(self)
@@ -227,6 +230,12 @@ class Door(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def stay(self) -> None:
+        """The answer has no end of its own: this one stays until it closes its side."""
+        self._stays = True
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _let_in(self, end: int) -> None:
         verdict = judge(self._head[:end])

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from meshproxy.control.history import Entry
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.figures import Readings
+from meshproxy.telemetry.recent import Recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,17 @@ class View(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+    @property
+    def readings(self) -> Readings:
+        """The counters of traffic."""
+
+    @property
+    def recent(self) -> Recent:
+        """The latest exchanges that did not go well."""
+
+    def loop_lag(self) -> float:
+        """Seconds that the event loop was late at worst, of late."""
 
     def uptime(self) -> float:
         """Seconds since the start."""

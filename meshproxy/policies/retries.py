@@ -166,7 +166,26 @@ class RetrySpec(Spec):
         account = scope.draft.state(
             ("retry", name), lambda: Account(name, Reserve(allowance, scope.now))
         )
-        return Retries(self, allowance, account, scope)
+        granted = scope.draft.state(
+            ("route_retries", name, scope.route), lambda: Granted(name, scope.route)
+        )
+        return Retries(self, allowance, account, granted, scope)
+
+
+class Granted:
+    """How many retries one route was granted; what the ledger keeps per route."""
+
+    __slots__ = ("count", "route", "upstream")
+
+    section = "route_retries"
+
+    def __init__(self, upstream: str, route: str) -> None:
+        self.upstream = upstream
+        self.route = route
+        self.count = 0
+
+    def report(self, now: float) -> Mapping[str, Any]:  # noqa: ARG002  # a count has no age
+        return {"upstream": self.upstream, "route": self.route, "retries": self.count}
 
 
 class Account:
@@ -205,13 +224,19 @@ class Retries:
     `out_of_time`."""
 
     __slots__ = (
-        "_account", "_allowance", "_attempts", "_backoff", "_failed", "_random", "_wanted",
+        "_account", "_allowance", "_attempts", "_backoff", "_failed", "_granted", "_random",
+        "_wanted",
     )  # fmt: skip
 
     reads: ClassVar[frozenset[bytes]] = frozenset((KEY,))
 
     def __init__(
-        self, spec: RetrySpec, allowance: Allowance, account: Account, scope: Scope
+        self,
+        spec: RetrySpec,
+        allowance: Allowance,
+        account: Account,
+        granted: Granted,
+        scope: Scope,
     ) -> None:
         self._attempts = spec.attempts
         # Whoever bounds a try means it to be followed by another.
@@ -220,6 +245,7 @@ class Retries:
         self._backoff = spec.backoff.compiled()
         self._allowance = allowance
         self._account = account
+        self._granted = granted
         self._failed = scope.classifier.failed
         self._random: Random = scope.random
 
@@ -246,6 +272,7 @@ class Retries:
             self._account.count(why_not)
             return None
         self._account.count("granted")
+        self._granted.count += 1
         self._account.recent.add_bad(now)
         return seconds
 

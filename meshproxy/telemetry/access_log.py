@@ -45,17 +45,22 @@ class LogsWithAccess(Protocol):
 
 
 class AccessLog:
-    """Writes errors, slow ones and a sample of the rest; `write` takes the fields of a line."""
+    """Writes errors, slow ones and a sample of the rest; `write` takes the fields of a line.
 
-    __slots__ = ("_clock", "_errors", "_random", "_sample", "_slower_than", "_write")
+    `failed` takes those of every exchange that did not go well, written or not.
+    """
+
+    __slots__ = ("_clock", "_errors", "_failed", "_random", "_sample", "_slower_than", "_write")
 
     def __init__(
         self,
         write: Callable[[Mapping[str, Any]], None],
         random: Callable[[], float],
         wall: Callable[[], float],
+        failed: Callable[[Mapping[str, Any]], None] = lambda fields: None,  # noqa: ARG005
     ) -> None:
         self._write = write
+        self._failed = failed
         self._random = random
         self._clock = Clock(wall)
         self._errors = True
@@ -71,12 +76,21 @@ class AccessLog:
 
     def record(self, exchange: Exchange, now: float) -> None:
         """Write the line of an exchange that has ended, or do not. Costs 0.2 us if not."""
-        if (
-            (self._errors and (exchange.flags or exchange.status >= 500))
-            or now - exchange.began > self._slower_than
-            or (self._sample and self._random() < self._sample)
+        if exchange.flags or exchange.status >= 500:
+            fields = self._fields(exchange, now)
+            self._failed(fields)
+            if self._errors or self._is_picked(exchange, now):
+                self._write(fields)
+        elif now - exchange.began > self._slower_than or (
+            self._sample and self._random() < self._sample
         ):
             self._write(self._fields(exchange, now))
+
+    def _is_picked(self, exchange: Exchange, now: float) -> bool:
+        """Whether it gets a line for a reason other than that it failed."""
+        if now - exchange.began > self._slower_than:
+            return True
+        return bool(self._sample) and self._random() < self._sample
 
     def _fields(self, exchange: Exchange, now: float) -> dict[str, Any]:
         route, began = exchange.route, exchange.began

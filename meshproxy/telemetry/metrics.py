@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from meshproxy import __version__
@@ -168,6 +168,16 @@ class Telemetry:
         labels = (("version", version), ("python", python))
         self._build = Sample(families.BUILD.name, labels, 1)
 
+    @property
+    def rows(self) -> Mapping[tuple[str, str, str], RouteSeries]:
+        """By direction, route and upstream, for whoever reads them."""
+        return self._rows
+
+    @property
+    def clusters(self) -> Mapping[str, ClusterSeries]:
+        """By upstream, for whoever reads them."""
+        return self._clusters
+
     def series(self, direction: str, route: str, upstream: str) -> RouteSeries:
         """The counters of one route, those it had before a reload included."""
         key = (direction, route, upstream)
@@ -222,7 +232,7 @@ class Telemetry:
         return {
             "requests": sum(sum(row.counts.values()) for row in rows),
             "in_flight": sum(row.in_flight for row in rows),
-            "attempts": sum(sum(cluster.results.values()) for cluster in clusters),
+            "attempts": sum(sum(cluster.counts().values()) for cluster in clusters),
             "bad_requests": sum(sum(counts.values()) for counts in self._bad.values()),
             "request_counters": sum(len(row.counts) for row in rows),
             "series_dropped": self._room.dropped,

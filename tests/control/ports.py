@@ -16,6 +16,9 @@ from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.figures import Readings
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.recent import Recent
 
 
 @dataclass
@@ -42,12 +45,21 @@ class Stage:
     level: str = "info"
     asked: list[Reason] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    recent: Recent = field(default_factory=Recent)
+    clock: float = 50.0
+
+    def __post_init__(self) -> None:
+        self.readings = Readings(self.telemetry, self.clock - 12.5)
+
+    def loop_lag(self) -> float:
+        return 0.002
 
     def uptime(self) -> float:
         return 12.5
 
     def now(self) -> float:
-        return 50.0
+        return self.clock
 
     def cells(self) -> list[Any]:
         return self.state

@@ -42,11 +42,11 @@ def test_a_refused_and_an_idle_one_change_nothing() -> None:
 
 
 def test_only_the_last_are_remembered_and_nothing_behind_them() -> None:
-    made = told(*({"n": number} for number in range(50)))
+    made = told(*({"k": number} for number in range(50)))
     entries = list(made)
     assert [entry.number for entry in entries] == list(range(51 - KEPT, 51))
     assert all(entry.before is None or entry.before.before is None for entry in entries)
-    assert entries[0].diff == ["@@ -1,1 +1,1 @@", "-n: 39", "+n: 40"]
+    assert entries[0].diff == ["@@ -1,1 +1,1 @@", "-k: 39", "+k: 40"]
 
 
 def test_a_huge_config_is_not_kept(monkeypatch: Any) -> None:
