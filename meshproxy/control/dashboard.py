@@ -19,12 +19,8 @@ from meshproxy.control.spelled import spelled
 from meshproxy.control.view import View
 
 FOLDER = Path(__file__).parent / "static"
-FILES = {
-    "dashboard.css": "text/css",
-    "vendor/uplot.css": "text/css",
-    "vendor/uplot.js": "text/javascript",
-}
-"""What there is beside the page; nothing else of the folder is given away."""
+KINDS = {".css": "text/css", ".js": "text/javascript"}
+"""What the page is made of; nothing else of the folder is given away."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -36,8 +32,10 @@ POLICY = (
 def add_dashboard(router: web.UrlDispatcher, view: View) -> None:
     """The page at `/`, its files, and what it shows of the config."""
     router.add_get("/", _file("dashboard.html", "text/html"))
-    for name, kind in FILES.items():
-        router.add_get(f"/dashboard/{name}", _file(name, kind))
+    for file in sorted(FOLDER.rglob("*")):
+        if file.suffix in KINDS:
+            name = file.relative_to(FOLDER).as_posix()
+            router.add_get(f"/dashboard/{name}", _file(name, KINDS[file.suffix]))
     router.add_get("/config/text", _text(view))
     router.add_get("/config/history", _history(view))
 

@@ -124,6 +124,7 @@ class Observer:
                     "retries": sum(
                         count for (upstream, _), count in retries.items() if upstream == name
                     ),
+                    **_latency(count for key, count in since.routes.items() if key[2] == name),
                     "panic": name in panics,
                     "endpoints": list(_endpoints(cluster, circuits)),
                 }
@@ -141,6 +142,12 @@ def told(count: Count, seconds: float) -> dict[str, Any]:
         "success": None if success is None else round(success, 6),
         **{f"p{share}_ms": milliseconds(count.percentile(share / 100)) for share in (50, 95, 99)},
     }
+
+
+def _latency(counts: Iterable[Count]) -> dict[str, Any]:
+    """Of all that these routes answered."""
+    told = total(counts)
+    return {f"p{share}_ms": milliseconds(told.percentile(share / 100)) for share in (50, 95, 99)}
 
 
 def _totals(since: Reading, seconds: float) -> dict[str, Any]:
