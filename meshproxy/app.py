@@ -23,18 +23,20 @@ import uvloop
 
 from meshproxy.control import steer
 from meshproxy.control.health import Prober
-from meshproxy.control.history import Entry, History
+from meshproxy.control.history import History
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.strain import Strain
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
+from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
-from meshproxy.core.route import Endpoint, Snapshot
+from meshproxy.core.route import Endpoint, Plan, Snapshot
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
+from meshproxy.dataplane.foresight import foresee
 from meshproxy.dataplane.front import Front, Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
@@ -109,7 +111,7 @@ class App:
         self._reloader: Reloader[Prepared] = Reloader(
             source, self._load, self._adopt, log.tell, time.time, self._reloaded
         )
-        self._history = History()
+        self.history = History()
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -158,7 +160,7 @@ class App:
 
     def _reloaded(self, outcome: Outcome) -> None:
         """What an operator has said by hand holds until the next reload that succeeds."""
-        self._history.add(outcome, self.standing.at, self.snapshot and self.snapshot.source)
+        self.history.add(outcome, self.standing.at, self.snapshot and self.snapshot.source)
         ended = steer.release(self.cells(), time.monotonic()) if outcome.ok else []
         if ended:
             self._log.tell("overrides_ended", level="warning", ended=ended)
@@ -276,10 +278,6 @@ class App:
         return self._reloader.standing
 
     @property
-    def history(self) -> Iterable[Entry]:
-        return self._history
-
-    @property
     def draining(self) -> bool:
         return self._leave.is_set()
 
@@ -324,6 +322,9 @@ class App:
             },
             **self._telemetry.stats(),
         }
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, time.monotonic())
 
     async def reload(self, reason: Reason) -> Outcome:
         return await self._reloader.reload(reason)

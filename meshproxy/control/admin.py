@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control import explain
 from meshproxy.control.dashboard import add_dashboard
 from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
@@ -33,7 +34,6 @@ PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cach
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
 MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
-LATER = {"/explain": "explaining a request"}
 
 
 def admin_application(view: View) -> web.Application:
@@ -54,8 +54,7 @@ def admin_application(view: View) -> web.Application:
     for section in SECTIONS:
         application.router.add_post(PAGES[section], _steer(view, section))
     add_dashboard(application.router, view)
-    for path, what in LATER.items():
-        application.router.add_get(path, _later(what))
+    application.router.add_get("/explain", _explain(view))
     live = Live(view)
     application.router.add_get("/live", live.answer, allow_head=False)
     application.on_shutdown.append(live.close)
@@ -255,11 +254,17 @@ def _page(view: View, show: Callable[[View], Any]) -> Answer:
     return page
 
 
-def _later(what: str) -> Answer:
-    async def page(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
-        return refusal(404, f"{what} is not supported yet")
+def _explain(view: View) -> Answer:
+    async def explained(request: web.Request) -> web.StreamResponse:
+        snapshot = view.snapshot
+        asked = [(name, str(value)) for name, value in request.query.items()]
+        try:
+            plan, question = explain.read(asked, snapshot.plans if snapshot else {})
+        except explain.BadQuestionError as error:
+            return refusal(422, str(error))
+        return answer(explain.shown(view.explain(plan, question)))
 
-    return page
+    return explained
 
 
 def _reload(view: View) -> Answer:

@@ -46,10 +46,12 @@ class Extras:
     `latest` is when a caller stops waiting and `hedge_due` when a second attempt goes out
     (absolute, 0.0: never). `throttle` is bytes per second of the answer (0.0: no bound).
     `leader` is the exchange beside which this one is an attempt, `rival` such an attempt.
+    `story` is what earlier attempts came to, where the client asked to be told (else None).
     """
 
     __slots__ = (
-        "hedge_due", "keeper", "latest", "leader", "priority", "rescued", "rival", "throttle",
+        "hedge_due", "keeper", "latest", "leader", "priority", "rescued", "rival", "story",
+        "throttle",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -61,6 +63,7 @@ class Extras:
         self.hedge_due = 0.0
         self.leader: Exchange | None = None
         self.rival: Exchange | None = None
+        self.story: list[str] | None = None
 
 
 class Exchange:

@@ -68,6 +68,11 @@ def reroute(exchange: Exchange, route: Route) -> None:
     exchange.try_due = 0.0
 
 
+def word(exchange: Exchange) -> str:
+    """What the attempt that just ended came to: a failure's condition, or a status."""
+    return exchange.failure.condition if exchange.failure is not None else str(exchange.status)
+
+
 def _respond(exchange: Exchange, now: float) -> None:
     for respond in exchange.route.phases.respond:
         respond(exchange, now)

@@ -88,11 +88,26 @@ def spend(allowance: Allowance, reserve: Reserve, counts: tuple[int, int], now: 
     So retries stay below the larger of the two and not below their sum, and a total outage
     at any but a trickle of requests costs the upstream `ratio` more and nothing else.
     """
-    requests, retries = counts
-    elapsed = max(0.0, now - reserve.stamp)
+    tokens = _tokens(allowance, reserve, now)
+    granted = _grants(allowance, tokens, counts)
     reserve.stamp = now
-    tokens = min(_reserve_size(allowance), reserve.tokens + elapsed * allowance.per_second)
-    earned = retries + 1 <= allowance.ratio * requests + _EXACT
-    granted = earned or tokens >= 1.0 - _EXACT
     reserve.tokens = max(0.0, tokens - 1.0) if granted else tokens
     return granted
+
+
+def would_spend(
+    allowance: Allowance, reserve: Reserve, counts: tuple[int, int], now: float
+) -> bool:
+    """What `spend` would answer; nothing is taken."""
+    return _grants(allowance, _tokens(allowance, reserve, now), counts)
+
+
+def _tokens(allowance: Allowance, reserve: Reserve, now: float) -> float:
+    elapsed = max(0.0, now - reserve.stamp)
+    return min(_reserve_size(allowance), reserve.tokens + elapsed * allowance.per_second)
+
+
+def _grants(allowance: Allowance, tokens: float, counts: tuple[int, int]) -> bool:
+    requests, retries = counts
+    earned = retries + 1 <= allowance.ratio * requests + _EXACT
+    return earned or tokens >= 1.0 - _EXACT

@@ -7,16 +7,18 @@ the walk of an exchange.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.fields import Duration, Size
 from meshproxy.core.verdict import Hold, Refusal, Served
 from meshproxy.logic import caching, freshness
-from meshproxy.policies.cache_flights import Flights
+from meshproxy.policies.cache_flights import HOLD, Flights
 from meshproxy.policies.cache_intake import Bounds, Intake
 from meshproxy.policies.cache_keys import CONDITIONS, Secondary, is_plain, primary
 from meshproxy.policies.cache_store import Counts, Entry, Key, Store
@@ -145,20 +147,29 @@ class Cache:
 
     def _from(self, entry: Entry, exchange: Exchange, wished: Wishes, now: float) -> Served | None:
         """What is stored, if it is good enough for this caller."""
-        says = entry.says
-        over = freshness.staleness(says, now - entry.born, self._ttl, wished)
-        if over == 0.0:
+        word = self._good_as(entry, wished, now)
+        if word == "hit":
             waited = self._flights.has_waited(exchange)
             self._count(exchange, "coalesced" if waited else "hit")
             return serve(entry, exchange, b"HIT", now)
-        if over <= self._meanwhile(says) or over <= freshness.stale_for(says, b"", wished.stale):
+        if word == "stale":
             self._count(exchange, "stale")
             refresh = self._renewal(entry, exchange, now)
             return serve(entry, exchange, b"STALE", now, refresh)
-        if now < entry.failing_until and over <= self._on_error(says):
+        if word == "fallback":
             self._count(exchange, "fallback")
             return serve(entry, exchange, b"STALE", now, more=_STANDS_IN)
         return None
+
+    def _good_as(self, entry: Entry, wished: Wishes, now: float) -> str:
+        """`hit`, `stale` or `fallback`; empty where it will not do."""
+        says = entry.says
+        over = freshness.staleness(says, now - entry.born, self._ttl, wished)
+        if over == 0.0:
+            return "hit"
+        if over <= self._meanwhile(says) or over <= freshness.stale_for(says, b"", wished.stale):
+            return "stale"
+        return "fallback" if now < entry.failing_until and over <= self._on_error(says) else ""
 
     def _meanwhile(self, says: Says) -> float:
         """How long after its time it will do; without a time, as long as it says itself."""
@@ -245,17 +256,67 @@ class Cache:
 
     def rescue(self, exchange: Exchange, refusal: Refusal | None, now: float) -> Served | None:
         status = exchange.status if refusal is None else refusal.status
-        if status < 500 or exchange.method not in self._methods or not is_plain(exchange):
+        if not self._may_rescue(exchange, status):
             return None
         entry = self._find(exchange)
         if entry is None:
             return None
-        over = freshness.staleness(entry.says, now - entry.born, self._ttl, freshness.NONE)
-        if over > 0.0 and over > self._on_error(entry.says):
+        over = self._over(entry, now)
+        if over < 0.0:
             return None
         entry.failing_until = now + AGAIN
         self._close(exchange, "fallback")
         return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
+
+    def _may_rescue(self, exchange: Exchange, status: int) -> bool:
+        return status >= 500 and exchange.method in self._methods and is_plain(exchange)
+
+    def _over(self, entry: Entry, now: float) -> float:
+        """For how long it has been stale; below zero where that is too long for any error."""
+        over = freshness.staleness(entry.says, now - entry.born, self._ttl, freshness.NONE)
+        return -1.0 if over > 0.0 and over > self._on_error(entry.says) else over
+
+    # What would be, for those who only ask
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        if exchange.method not in self._methods:
+            yield Step("not for this method")
+        elif not is_plain(exchange):
+            yield Step("passes by: it asks for a part, has a body, or is a tunnel")
+        else:
+            yield self._expected(exchange, now)
+
+    def _expected(self, exchange: Exchange, now: float) -> Step:
+        said = exchange.taken.get(b"cache-control")
+        wished = freshness.NONE if said is None else freshness.wishes(said, exchange.peer.trusted)
+        entry = self._peek(exchange)
+        if entry is not None:
+            age = f"stored {max(0.0, now - entry.born):.3g} s ago"
+            word = self._good_as(entry, wished, now)
+            if word:
+                mark = b"HIT" if word == "hit" else b"STALE"
+                return Step(f"{word}: {age}", serve(entry, exchange, mark, now))
+        if wished.only_if_cached:
+            return Step("only-if-cached, and nothing that would do is stored", self._absent)
+        may_wait = self._may_wait(exchange, entry, wished)
+        if may_wait and self._flights.would_wait(self._key(exchange)):
+            return Step("waits for another's fetch of the same", HOLD)
+        return Step("miss: nothing is stored" if entry is None else f"{age}: asked for anew")
+
+    def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:  # noqa: ARG002  # a phase
+        if exchange.method != b"GET" or not is_plain(exchange):
+            return []
+        entry = self._peek(exchange)
+        ours = entry is not None and CONDITIONS.isdisjoint(exchange.taken)
+        return [entry.says.validator] if ours and entry and entry.says.validator else []
+
+    def stands_in(self, exchange: Exchange, refusal: Refusal, now: float) -> Step | None:
+        entry = self._peek(exchange) if self._may_rescue(exchange, refusal.status) else None
+        over = -1.0 if entry is None else self._over(entry, now)
+        if entry is None or over < 0.0:
+            return None
+        served = serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
+        return Step("stands in with what is stored", served)
 
     # Keys and counts
 
@@ -265,6 +326,14 @@ class Cache:
         if names is None:
             return None
         return self._store.get((key, self._secondary.of(exchange, names)))
+
+    def _peek(self, exchange: Exchange) -> Entry | None:
+        """The same, for those who only ask."""
+        key = primary(exchange)
+        names = self._store.names(key)
+        if names is None:
+            return None
+        return self._store.peek((key, self._secondary.of(exchange, names)))
 
     def _key(self, exchange: Exchange) -> Key:
         """Under which it would be found, as far as is known before an answer says more."""

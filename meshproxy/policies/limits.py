@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic import units
@@ -21,7 +23,7 @@ from meshproxy.logic import units
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
     from meshproxy.core.fields import RateOf
-    from meshproxy.policies.gates import Each, Gate, Whole
+    from meshproxy.policies.gates import Each, Gate, Peek, Whole
     from meshproxy.policies.shadow import Shadows
 
 
@@ -137,6 +139,10 @@ class Limit:
         `retry-after` agree, and whoever waits so long alone is admitted.
         """
         self.refused.add(exchange.route.name)
+        return self.refusal(exchange, wait)
+
+    def refusal(self, exchange: Exchange, wait: float) -> Refusal:
+        """The same, uncounted."""
         gate = self._gate.chosen(exchange)
         words = self._words.get(gate)
         if words is None:
@@ -157,6 +163,39 @@ class Limit:
             f'RateLimit-Policy: "{name}";q={quota};w={period}\r\n'.encode(),
             f'RateLimit: "{name}";r=0;t='.encode(),
         )
+
+    def peek(self, exchange: Exchange, now: float) -> Peek:
+        """What `take` would say of it; nothing is spent."""
+        return self._gate.peek(exchange, now)
+
+    def left(self, exchange: Exchange, now: float) -> str:
+        """`per-client 3/40 left`, of what may come at once."""
+        peek = self.peek(exchange, now)
+        return f"{self.refused.name} {int(peek.left)}/{int(peek.most)} left"
+
+    def told(self, peek: Peek) -> Step:
+        """The same for people. What is left is told as it is before this request."""
+        rate = units.write_rate(peek.rate.count, peek.rate.seconds)
+        about, left, mode = self._about, int(peek.left), self.mode
+        whose = f" for {peek.key}" if peek.key else ""
+        shared = " of the level that all keys without a place share" if peek.shared else ""
+        says = f'"{self.refused.name}": {left} left of {rate}{shared}{whose}'
+        if peek.wait > 0.0:
+            would = "would be refused, were it not in shadow" if mode == "shadow" else "used up"
+            says = f"{says}: {would}; room again in {peek.wait:.3g} s"
+        if self.forced:
+            says = f"{says}; an operator set it to {mode}"
+        data = {
+            "name": self.refused.name, "limit": rate, "burst": int(peek.most),
+            "algorithm": about["algorithm"], "per": about["per"], "key": peek.key or None,
+            "left": left, "shared": peek.shared, "wait_seconds": round(peek.wait, 3), "mode": mode,
+        }  # fmt: skip
+        return Step(says, rule=self._rule, data=data)
+
+    def switched_off(self) -> Step:
+        """What is told of one that an operator has switched off."""
+        says = f'"{self.refused.name}": switched off by an operator until the next reload'
+        return Step(says, rule=self._rule, data={"name": self.refused.name, "mode": "off"})
 
     def report(self, now: float) -> Mapping[str, Any]:
         mode = self.mode
@@ -205,6 +244,25 @@ class RateLimits:
                 return tightest.refuse(exchange, longest)
         return None
 
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        """Each limit, those in force first, and the refusal of the tightest."""
+        peeks = [limit.peek(exchange, now) for limit in self._in_force]
+        at = max(range(len(peeks)), key=lambda index: peeks[index].wait, default=0)
+        for index, (limit, peek) in enumerate(zip(self._in_force, peeks, strict=True)):
+            step = limit.told(peek)
+            if index == at and peek.wait > 0.0:
+                step = replace(step, verdict=limit.refusal(exchange, peek.wait))
+            yield step
+        for limit in self._all:
+            if limit.mode == "shadow":
+                yield limit.told(limit.peek(exchange, now))
+            elif limit.mode == "off":
+                yield limit.switched_off()
+
+    def brief(self, exchange: Exchange, now: float) -> str:
+        """What the limits have left, this request spent."""
+        return _briefly(self._in_force, exchange, now)
+
 
 class Shade:
     """The limits in shadow of one route; `take` is that of a limit which never refuses."""
@@ -237,6 +295,11 @@ def _tightest(
         elif wait > longest:
             tightest, longest = limit, wait
     return tightest, longest
+
+
+def _briefly(limits: Iterable[Limit], exchange: Exchange, now: float) -> str:
+    left = ",".join(limit.left(exchange, now) for limit in limits)
+    return f"limits={left}" if left else ""
 
 
 def whole_quota(rate: RateOf) -> tuple[int, int]:

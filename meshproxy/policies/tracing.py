@@ -8,14 +8,17 @@ attempt, with a span id of its own. Whether spans are exported is not known here
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from meshproxy.core.exchange import Exchange
+from meshproxy.core.explanation import TOLD, Step
 from meshproxy.core.fields import Percent
 from meshproxy.logic import trace
+from meshproxy.logic.units import write_percent
+from meshproxy.policies import told
 from meshproxy.policies.contract import Scope, Spec
 
 Format = Literal["tracecontext", "b3", "b3multi"]
@@ -35,6 +38,7 @@ _B3_NAMES = frozenset(
     {b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"}
 )
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+_TRACE_ID, _SPAN_ID = b"<trace-id>", b"<span-id>"
 _OURS = b"x-meshproxy-attempt: %d\r\nx-request-id: %b\r\n"
 
 
@@ -67,6 +71,7 @@ class Tracing:
         "_is_sampled",
         "_reads_b3",
         "_reads_w3c",
+        "_share",
         "_writers",
         "replaces",
     )
@@ -74,6 +79,7 @@ class Tracing:
     def __init__(self, spec: TracingSpec, identities: Iterator[tuple[bytes, bytes, bytes]]) -> None:
         self._identities = identities
         self._is_sampled = trace.share_of(spec.sample)
+        self._share = spec.sample
         self._reads_w3c = "tracecontext" in spec.propagate
         self._reads_b3 = "b3" in spec.propagate or "b3multi" in spec.propagate
         self._writers = tuple(_WRITERS[name] for name in spec.propagate)
@@ -85,7 +91,7 @@ class Tracing:
             for sampled in (False, True)
         )
         self.replaces = (
-            frozenset({b"x-request-id"})
+            frozenset({b"x-request-id", TOLD})
             | (_W3C_NAMES if self._reads_w3c else frozenset())
             | (_B3_NAMES if self._reads_b3 else frozenset())
         )
@@ -96,6 +102,8 @@ class Tracing:
             return  # it was named before another route took it over
         trace_id, span, request_id = next(self._identities)
         if not self.replaces.isdisjoint(exchange.taken):
+            if TOLD in exchange.taken and told.asks(exchange):
+                exchange.more().story = []
             given = exchange.header(b"x-request-id")
             if given is not None and _REQUEST_ID.fullmatch(given) is not None:
                 request_id = given
@@ -106,6 +114,38 @@ class Tracing:
                 return
         exchange.request_id = request_id
         exchange.trace = (trace_id, span, self._is_sampled(trace_id), None)
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        """Ids that would be drawn are told as `<...>`."""
+        if exchange.request_id:
+            return
+        given, parent = exchange.header(b"x-request-id"), self._parent(exchange)
+        taken = given is not None and _REQUEST_ID.fullmatch(given) is not None
+        exchange.request_id = given if taken and given is not None else b"<request-id>"
+        if parent is not None:
+            exchange.trace = self._continued(parent, _TRACE_ID, _SPAN_ID)
+            place = "continues the caller's trace" if parent.trace_id else "begins a trace"
+        else:
+            exchange.trace = (_TRACE_ID, _SPAN_ID, self._share >= 1.0, None)
+            place = "begins a trace"
+        whose = "the caller's" if taken else "new"
+        yield Step(f"{place}, {self._odds(parent)}; the request id is {whose}")
+
+    def _odds(self, parent: trace.Parent | None) -> str:
+        if parent is not None and parent.sampled is not None:
+            return (
+                "sampled as the caller says"
+                if parent.sampled
+                else "not sampled, as the caller says"
+            )
+        if parent is not None and parent.trace_id:
+            return "sampled" if self._is_sampled(parent.trace_id) else "not sampled"
+        return f"sampled with a chance of {write_percent(self._share)}"
+
+    def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:  # noqa: ARG002  # a phase
+        trace_id, span, sampled, parent = exchange.trace
+        lines = [write(trace_id, span, sampled, parent) for write in self._writers]
+        return [*lines, _OURS % (1, exchange.request_id)]
 
     def _parent(self, exchange: Exchange) -> trace.Parent | None:
         if self._reads_w3c:
@@ -140,6 +180,8 @@ class Tracing:
         lines.append(_OURS % (exchange.attempts, exchange.request_id))
         exchange.added += lines
 
-    def respond(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
-        """Tell the caller the id by which to ask about this request."""
+    def respond(self, exchange: Exchange, now: float) -> None:
+        """Tell the caller the id by which to ask about this request; and why, if it asked."""
         exchange.answer_lines.append(b"x-request-id: " + exchange.request_id + b"\r\n")
+        if exchange.extras is not None and exchange.extras.story is not None:
+            exchange.answer_lines.append(told.line(exchange, now))

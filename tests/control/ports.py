@@ -15,7 +15,9 @@ from meshproxy.control.history import History
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
-from meshproxy.core.route import Snapshot
+from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.route import Plan, Snapshot
+from meshproxy.dataplane.foresight import foresee
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.recent import Recent
@@ -72,6 +74,9 @@ class Stage:
 
     def stats(self) -> Mapping[str, Any]:
         return {"in_flight": 2}
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, self.now())
 
     async def reload(self, reason: Reason) -> Outcome:
         self.asked.append(reason)

@@ -230,13 +230,6 @@ def test_a_get_changes_nothing(path: str) -> None:
     assert (stage.asked, stage.draining, stage.level) == ([], False, "info")
 
 
-@pytest.mark.parametrize("path", ["/explain"])
-def test_what_is_to_come_says_so(path: str) -> None:
-    answer = told(Stage(), path)
-    assert answer.status == 404
-    assert "not supported yet" in answer.json["error"]
-
-
 @pytest.mark.parametrize(
     "host",
     ["localhost", "LOCALHOST:15000", "127.0.0.1", "127.0.0.1:1", "127.8.8.8", "[::1]", "[::1]:9"],
