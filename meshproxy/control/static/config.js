@@ -68,7 +68,7 @@ export class Config {
   step(by) {
     const count = this.found.length;
     if (!count) return;
-    mark(this.found[this.at], "here", false);
+    if (this.at >= 0) mark(this.found[this.at], "here", false);
     this.at = (this.at + by + count) % count;
     const line = this.found[this.at];
     mark(line, "here", true);

@@ -48,13 +48,12 @@ function skeleton(...more) {
 
 function rateLimit() {
   let limit = {};
-  const hand = h("span", { class: "chip warn", title: "Held by an operator until the next reload" }, "by hand");
   const chip = h("span", { class: "chip" });
   const inFile = h("option", { value: "auto" });
   const select = h("select", { change: () => touch() }, inFile,
     ...Object.entries(MODES).map(([mode, words]) => h("option", { value: mode, title: words }, mode)));
   const apply = h("button", { type: "button", disabled: true, click: () => send() }, "Apply");
-  const made = skeleton(chip, hand, h("div", { class: "line mode" }, select, apply));
+  const made = skeleton(chip, h("div", { class: "line mode" }, select, apply));
   const held = () => limit.forced || "auto";
   const touch = () => { apply.disabled = select.value === held(); };
   const send = async () => {
@@ -71,9 +70,9 @@ function rateLimit() {
     limit = one;
     write(made.name, one.name);
     write(made.what, `${one.limit}${one.burst && one.burst !== parseFloat(one.limit) ? `, burst ${one.burst}` : ""}${one.per.length ? ` per ${one.per.join(" + ")}` : ""}`);
-    write(chip, one.mode);
-    set(chip, "title", MODES[one.mode]);
-    hand.hidden = !one.forced;
+    write(chip, one.forced ? `${one.mode}, by hand` : one.mode);
+    mark(chip, "warn", one.forced);
+    set(chip, "title", one.forced ? "Held by an operator until the next reload" : MODES[one.mode]);
     const off = one.mode === "off";
     made.show(off ? 0 : one.use, off ? "off" : `${Math.round(one.use * 100)}% used`, `Use of ${one.name}`);
     write(made.facts, [

@@ -83,6 +83,8 @@ function banners() {
   }
   if (latest?.draining) wanted.set("drain", ["warn", "The sidecar is draining: it finishes what is in flight, then ends."]);
   const held = latest ? overrides(latest) : [];
+  $("held").hidden = !held.length;
+  write($("held"), `${held.length} by hand`);
   if (held.length) wanted.set("held", ["warn", `Held by hand until the next reload: ${held.join("; ")}`]);
   for (const [name, one] of shown) {
     if (one.text !== String(wanted.get(name))) { one.node.remove(); shown.delete(name); }
@@ -134,7 +136,7 @@ function tiles() {
 
 function tell(at, rows) {
   write(TILES[at].value, rows[0]?.[1] ?? NONE);
-  write(TILES[at].more, rows.length > 1 ? `${rows[0][0]} · ${rows.slice(1).map(([name, text]) => `${name} ${text}`).join(" · ")}`
+  write(TILES[at].more, rows.length > 1 ? `${rows[0][0]} · ${rows.slice(1).map(([name, text]) => `${text} ${name}`).join(" · ")}`
     : rows[0]?.[0] ?? "no request yet");
 }
 

@@ -61,13 +61,15 @@ export class Routes {
     let key = "";
     const name = h("button", { type: "button", class: "link", title: "Show its charts", click: () => this.choose(key) });
     const way = h("span", { class: "quiet way" });
+    const to = h("span", { class: "quiet way narrow" });
     const cells = COLUMNS.map((column) => (column.id === "route"
-      ? h("th", { scope: "row" }, name, " ", way)
+      ? h("th", { scope: "row" }, name, " ", way, to)
       : h("td", { class: `${column.words ? "" : "number "}c-${column.id}`, "data-label": column.label })));
     const update = (route) => {
       key = routeKey(route);
       write(name, route.route);
       write(way, route.direction);
+      write(to, ` to ${route.upstream}`);
       COLUMNS.forEach((column, at) => {
         if (column.id === "route") return;
         const value = column.value(route);

@@ -51,7 +51,6 @@ function endpoint(upstream) {
   const name = h("b", { class: "address" });
   const health = h("span", { class: "dot" });
   const circuit = h("span", { class: "chip" });
-  const hand = h("span", { class: "chip warn", title: "Held by an operator until the next reload" }, "by hand");
   const facts = h("p", { class: "facts" });
   const buttons = Object.entries(FORCES).map(([force, words]) => h("button", {
     type: "button", "aria-pressed": "false", "data-force": force, click: () => ask(force, words),
@@ -70,11 +69,11 @@ function endpoint(upstream) {
     mark(health, "bad", !one.healthy);
     set(health, "title", well);
     write(health, one.healthy ? "" : "unhealthy");
-    write(circuit, one.circuit ? one.circuit.replace("_", "-") : "no breaker");
-    set(circuit, "title", CIRCUITS[one.circuit] ?? "no breaker is in force here");
+    write(circuit, `${one.circuit ? one.circuit.replace("_", "-") : "no breaker"}${one.forced ? ", by hand" : ""}`);
+    set(circuit, "title", one.forced ? "Held by an operator until the next reload"
+      : CIRCUITS[one.circuit] ?? "no breaker is in force here");
     mark(circuit, "bad", one.circuit === "open");
-    mark(circuit, "warn", one.circuit === "half_open");
-    hand.hidden = !one.forced;
+    mark(circuit, "warn", one.circuit === "half_open" || one.forced === "closed");
     group.hidden = !one.circuit;
     set(group, "aria-label", `Breaker of ${one.address}, ${one.circuit}${one.forced ? ", held by hand" : ""}`);
     for (const button of buttons) {
@@ -82,7 +81,7 @@ function endpoint(upstream) {
     }
     write(facts, [
       `${one.in_flight} in flight`,
-      one.first_byte_ms ? `first byte ${milliseconds(one.first_byte_ms)}` : null,
+      one.first_byte_ms ? `first byte about ${milliseconds(one.first_byte_ms)}` : null,
       `${one.connections.open} open, ${one.connections.idle} idle`,
       one.connections.waiting ? `${one.connections.waiting} waiting` : null,
       one.weight !== 1 ? `weight ${one.weight}` : null,
@@ -91,6 +90,6 @@ function endpoint(upstream) {
     ].filter(Boolean).join(" · "));
   };
   const node = h("div", { class: "endpoint", role: "listitem" },
-    h("div", { class: "line" }, health, name, circuit, hand), facts, group);
+    h("div", { class: "line" }, health, name, circuit), facts, group);
   return { node, update };
 }
