@@ -10,11 +10,12 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
 
     __main__      the command line; loads nothing but the chosen command
     commands/     one file per thing a person types
-        arguments  sources  run  check  starter  remote
+        arguments  sources  run  check  starter  remote  explain  prose
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
-        steer  dashboard  explain  health  strain  memory  live  observer  summary  process
+        steer  dashboard  explain  offline  health  strain  memory  live  observer  summary
+        process
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle

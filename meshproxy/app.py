@@ -21,7 +21,8 @@ from typing import Any
 
 import uvloop
 
-from meshproxy.control import steer
+from meshproxy.control import offline, steer
+from meshproxy.control.explain import Asked
 from meshproxy.control.health import Prober
 from meshproxy.control.history import History
 from meshproxy.control.memory import Memory, trim
@@ -339,6 +340,11 @@ class App:
 
     def set_level(self, level: str) -> None:
         self._log.set_level(level)
+
+
+def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
+    """What a sidecar that has just started on this file would do; nothing is opened."""
+    return offline.explained(settings, asked, Kinds, foresee)
 
 
 def connection_samples(snapshot: Snapshot | None, front: Front) -> Iterable[Sample]:

@@ -30,7 +30,7 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 def reload(options: Namespace) -> int:
     """POST /reload; tells what changed, or every reason why nothing did."""
-    address = _admin(options)
+    address = admin_address(options)
     status, body = ask(address, "POST", "/reload", options.timeout)
     outcome = _plain(body)
     if status == 200:
@@ -47,7 +47,7 @@ def reload(options: Namespace) -> int:
 
 def drain(options: Namespace) -> int:
     """POST /drain."""
-    address = _admin(options)
+    address = admin_address(options)
     status, body = ask(address, "POST", "/drain", options.timeout)
     if status == 202:
         print("draining")
@@ -107,7 +107,8 @@ def _asked(address: Address, method: str, path: str, timeout: float) -> tuple[in
     return int(found[1]), body
 
 
-def _admin(options: Namespace) -> Address:
+def admin_address(options: Namespace) -> Address:
+    """Where the admin port is: as the option says, or the config, or where it is by default."""
     return _dialled(options.admin or _configured(options.config, "admin") or ADMIN)
 
 

@@ -22,7 +22,7 @@ from meshproxy.core.explanation import (
     Rewrites,
     Step,
 )
-from meshproxy.core.route import Plan
+from meshproxy.core.route import Plan, Route
 from meshproxy.core.verdict import Hold, Refusal, Reset, Served
 
 Asked = Sequence[tuple[str, str]]
@@ -142,9 +142,8 @@ def shown(explanation: Explanation) -> dict[str, Any]:
             "rule": explanation.plan.rule,
         },
         "route": {
-            "name": route.name,
-            "rule": route.rule,
-            "upstream": route.cluster.name if route.cluster is not None else None,
+            **_route(route),
+            "fallback": _route(explanation.elsewhere) if explanation.elsewhere else None,
         },
         "verdict": _outcome(explanation.outcome),
         "rewrites": _rewrites(explanation.rewrites),
@@ -168,7 +167,7 @@ def shown(explanation: Explanation) -> dict[str, Any]:
 
 def sentence(explanation: Explanation) -> str:
     """What it comes to, in one line."""
-    outcome, route = explanation.outcome, explanation.route
+    outcome, route = explanation.outcome, explanation.elsewhere or explanation.route
     chance = f" (chance {outcome.chance:.1%})" if outcome.chance < 1.0 else ""
     where = route.cluster.name if route.cluster is not None else ""
     if outcome.action == "refuse":
@@ -185,6 +184,11 @@ def sentence(explanation: Explanation) -> str:
     to = f"{first} of {where}" if count == 1 else f"one of {count} endpoints of {where}"
     after = f" after {outcome.waits:g} s" if outcome.waits else " once there is room"
     return f"forwarded to {to}{after if outcome.action == 'hold' else ''}{chance}"
+
+
+def _route(route: Route) -> dict[str, Any]:
+    upstream = route.cluster.name if route.cluster is not None else None
+    return {"name": route.name, "rule": route.rule, "upstream": upstream}
 
 
 def _request(explanation: Explanation) -> dict[str, Any]:

@@ -145,7 +145,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The whole answer. `choice` and `rewrites` are of the first attempt, if there is one."""
+    """The whole answer. `choice` and `rewrites` are of the first attempt, if there is one; it is
+    on the route `elsewhere` where a fallback led there."""
 
     question: Question
     plan: Plan
@@ -158,6 +159,7 @@ class Explanation:
     rewrites: Rewrites | None = None
     clocks: tuple[Clock, ...] = ()
     worst: Worst | None = None
+    elsewhere: Route | None = None
 
 
 # What a policy may have; each is optional.

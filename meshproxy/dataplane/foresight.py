@@ -61,6 +61,7 @@ class _Walk:
         self._rescued = False
         self._prospects: tuple[Prospect, ...] = ()
         self._choice: Choice | None = None
+        self._matched: Route | None = None
         self._rewrites: Rewrites | None = None
 
     def explanation(self) -> Explanation:
@@ -69,17 +70,19 @@ class _Walk:
         if refusal is not None:
             outcome = self._refused(refusal)
         else:
-            exchange.route = self._plan.table.match(exchange)
+            exchange.route = self._matched = self._plan.table.match(exchange)
             outcome = self._walk()
         if self._queues and outcome.action != "forward":
             # As things stand now; they will have changed by the time that it is its turn.
             outcome = replace(outcome, action="hold")
         route = exchange.route
+        matched = self._matched or route
         return Explanation(
             question=self._question,
             plan=self._plan,
             exchange=exchange,
-            route=route,
+            route=matched,
+            elsewhere=route if route is not matched else None,
             steps=tuple(self._steps),
             outcome=outcome,
             prospects=self._prospects,

@@ -334,7 +334,7 @@ def test_head_is_a_get_without_the_body() -> None:
     [
         ("/info", "GET", {}),
         ("/nothing", "GET", {}),
-        ("/explain", "GET", {}),
+        ("/explain?url=/x", "GET", {}),
         ("/reload", "GET", {}),
         ("/reload", "POST", {"Origin": "http://evil.test"}),
         ("/info", "OPTIONS", {"Access_Control_Request_Method": "GET"}),
