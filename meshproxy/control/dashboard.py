@@ -69,11 +69,11 @@ def _history(view: View) -> Answer:
         number = request.query.get("number")
         if number is None:
             return answer([_entry(entry) for entry in view.history])
-        for entry in view.history:
-            if number == str(entry.number):
-                diff = await asyncio.to_thread(lambda: entry.diff)
-                return answer({**_entry(entry), "diff": diff})
-        return refusal(404, "no such reload is remembered: GET /config/history lists them")
+        found = next((one for one in view.history if number == str(one.number)), None)
+        if found is None:
+            return refusal(404, "no such reload is remembered: GET /config/history lists them")
+        diff = await asyncio.to_thread(lambda: found.diff)
+        return answer({**_entry(found), "diff": diff})
 
     return page
 

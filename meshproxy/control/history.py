@@ -33,7 +33,10 @@ MOST = 600
 
 @dataclass(frozen=True)
 class Entry:
-    """One reload, counted from the start; `packed` is the config in force after it, `before` the entry it replaced."""
+    """One reload, counted from the start.
+
+    `packed` is the config in force after it, `before` the entry that came before it.
+    """
 
     number: int
     outcome: Outcome

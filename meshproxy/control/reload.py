@@ -94,7 +94,7 @@ class Reloader(Generic[P]):
         adopt: Callable[[P], Awaitable[None]],
         tell: Callable[..., None],
         wall: Callable[[], float],
-        over: Callable[[Outcome], None] = lambda outcome: None,
+        over: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._load = load

@@ -18,7 +18,7 @@ _AMOUNT = re.compile(r"\d+(?:\.\d+)?(?:ms|us|s|m|h|d|B|[KMG]i?B|%|/\d*(?:ms|s|m|
 _ADDRESS = re.compile(r"\d+(?:\.\d+){3}(?::\d+)?(?:/\d+)?", re.ASCII)
 _UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 """What nobody sees, or no YAML holds as it is."""
-_WORDS = frozenset("y n yes no on off true false null nan inf".split())
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 """What YAML 1.1 takes for something else than text."""
 
 
@@ -70,4 +70,6 @@ def _scalar(value: Any) -> str:
     plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
     if plain or _AMOUNT.fullmatch(value) or _ADDRESS.fullmatch(value):
         return value
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return _UNSEEN.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
+    )

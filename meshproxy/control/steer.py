@@ -72,9 +72,7 @@ def _steerable(section: str, cells: Iterable[Any]) -> list[Steerable]:
     ]
 
 
-def _meant(
-    section: str, cells: list[Steerable], asked: Mapping[str, str]
-) -> tuple[Steerable, str]:
+def _meant(section: str, cells: list[Steerable], asked: Mapping[str, str]) -> tuple[Steerable, str]:
     noun, verb, _ = SECTIONS[section]
     if not cells:
         raise WrongOrderError(f"no {noun} is in force, so there is none to tell anything")

@@ -179,9 +179,7 @@ def _limit(spec: RateLimitSpec, scope: Scope, name: str) -> Limit:
         "keys": spec.keys if spec.per else 0,
         "mode": spec.mode,
     }
-    return scope.state(
-        "rate_limit", lambda: Limit(scope.rule, gate, counts, about), *kept, written
-    )
+    return scope.state("rate_limit", lambda: Limit(scope.rule, gate, counts, about), *kept, written)
 
 
 def _counts(scope: Scope, name: str, kept: tuple[Hashable, ...]) -> tuple[Refused, Shaded]:

@@ -71,7 +71,9 @@ def test_strangers_do_not_get_the_page() -> None:
 @pytest.mark.parametrize("name", [*OURS, "dashboard.html"])
 def test_the_page_asks_nobody_else_and_parses_no_markup(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text
+    )
     strange = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text)) - {"http://www.w3.org"}
     # Whole URLs stand in comments and placeholders at most; what is loaded begins with a slash.
     assert {url for url in strange if not url.startswith("http://payments")} == set()

@@ -71,6 +71,7 @@ def test_a_name_that_says_enough_is_enough() -> None:
     assert order(cells(), upstream="users", force="closed")["endpoint"] == "c:1"
 
 
+PAIR = "upstream=payments&endpoint=a:1; upstream=payments&endpoint=b:1"
 USAGE = "POST /breakers?upstream=...&endpoint=...&force=open|closed|auto"
 
 
@@ -87,13 +88,11 @@ USAGE = "POST /breakers?upstream=...&endpoint=...&force=open|closed|auto"
         ({"upstream": "users", "force": "open", "why": "x"}, f"why means nothing here: {USAGE}"),
         (
             {"upstream": "user", "force": "open"},
-            "no breaker is called upstream=user; there are upstream=payments&endpoint=a:1; "
-            "upstream=payments&endpoint=b:1; upstream=users&endpoint=c:1",
+            f"no breaker is called upstream=user; there are {PAIR}; upstream=users&endpoint=c:1",
         ),
         (
             {"upstream": "payments", "force": "open"},
-            "2 breakers are meant by upstream=payments: upstream=payments&endpoint=a:1; "
-            "upstream=payments&endpoint=b:1",
+            f"2 breakers are meant by upstream=payments: {PAIR}",
         ),
     ],
 )

@@ -73,7 +73,10 @@ def test_a_breaker_held_open_keeps_traffic_away(sidecar: Sidecar, app: Origin) -
     assert [call(sidecar, "users").status for _ in range(3)] == [200] * 3
     assert endpoint(sidecar, "users")["circuit"] == "closed"
     told = [line for line in sidecar.log_lines() if line["event"] == "breaker_forced"]
-    assert [(line["before"], line["force"]) for line in told] == [("auto", "open"), ("open", "auto")]
+    assert [(line["before"], line["force"]) for line in told] == [
+        ("auto", "open"),
+        ("open", "auto"),
+    ]
 
 
 def test_the_others_take_over(sidecar: Sidecar, app: Origin, other: Origin) -> None:

@@ -341,7 +341,9 @@ def test_the_refusal_counts_those_that_are_held() -> None:
     held(scope, "a", "open")
     refusal = walk.ask()
     assert isinstance(refusal, Refusal)
-    assert refusal.detail.endswith("all 2 endpoints of payments are open, 1 of them forced by an operator")
+    assert refusal.detail.endswith(
+        "all 2 endpoints of payments are open, 1 of them forced by an operator"
+    )
     assert refusal.retry_after > 0.0
 
 
