@@ -10,7 +10,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
 
     __main__      the command line; loads nothing but the chosen command
     commands/     one file per thing a person types
-        arguments  sources  run  check  starter  remote  explain  prose
+        arguments  sources  run  check  starter  remote  explain  prose  top  screen  events
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
@@ -24,10 +24,11 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         foresight  rewrites  bounds
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  access_log  log  lines  figures  recent
+        versions
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors  origins
-        compile  chains  routes  tables  forward  json_schema  packaged
+        compile  chains  routes  targets  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  told  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played

@@ -26,6 +26,7 @@ COMMANDS = {
     "reload": "remote",
     "drain": "remote",
     "healthcheck": "remote",
+    "top": "top",
 }
 """The file in `commands` that has the function of a command's name."""
 

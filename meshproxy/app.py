@@ -128,6 +128,7 @@ class App:
             record=self._access.record,
             random=self._random,
             tell=self._log.tell,
+            versioned=self._telemetry.versions.counting,
         )
         compiled = compile_snapshot(settings, draft, tools, time.monotonic(), generation)
         listening = self._front.prepare(compiled.snapshot.plans)

@@ -89,6 +89,17 @@ Tells the running sidecar to stop being ready, finish what is in flight, and end
   meshproxy drain
   meshproxy drain --admin 127.0.0.1:15000
 """
+TOP = """\
+Shows what the running sidecar does: a table of its routes and endpoints, drawn anew every
+second. Success is the share of answers below 500; times are those of the interval.
+
+  meshproxy top
+  meshproxy top --sort p99 --every 5s
+  meshproxy top --once                   one table, as plain text
+  meshproxy top --format json | jq .     the events themselves, one a line
+
+Exit code: 0 stopped, 1 the sidecar is not there (any more), 2 usage.
+"""
 HEALTHCHECK = """\
 Asks the running sidecar whether it is ready; for HEALTHCHECK and exec probes. The sidecar is
 found through the metrics address in the config, else at 127.0.0.1:15020, or by --url.
@@ -99,6 +110,9 @@ found through the metrics address in the config, else at 127.0.0.1:15020, or by 
 
 Exit code: 0 yes, 1 no.
 """
+SORTS = (
+    "route", "success", "rps", "errors", "p50", "p95", "p99", "retries", "limited", "in-flight",
+)  # fmt: skip
 
 
 def parser() -> ArgumentParser:
@@ -130,6 +144,7 @@ def parser() -> ArgumentParser:
     _remote(command("reload", "ask the running sidecar to reload", RELOAD), 30.0)
     _remote(command("drain", "ask the running sidecar to finish and end", DRAIN), 5.0)
     _healthcheck(command("healthcheck", "is the running sidecar ready?", HEALTHCHECK))
+    _top(command("top", "show what the running sidecar does", TOP))
     command("version", "print the version")
     return whole
 
@@ -190,6 +205,27 @@ def _remote(parser: ArgumentParser, patience: float) -> None:
     _timeout(parser, patience)
 
 
+def _top(parser: ArgumentParser) -> None:
+    _remote(parser, 5.0)
+    parser.add_argument(
+        "--every",
+        metavar="INTERVAL",
+        type=_interval,
+        default=("1s", 1.0),
+        help="between two looks, 250ms to 60s (1s)",
+    )
+    parser.add_argument("--once", action="store_true", help="one table, after one interval")
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="how to tell (table)"
+    )
+    parser.add_argument(
+        "--sort", choices=SORTS, default="route", help="routes by this; the worst first (route)"
+    )
+    parser.add_argument(
+        "--limit", metavar="N", type=_count, default=0, help="show so many routes at most"
+    )
+
+
 def _healthcheck(parser: ArgumentParser) -> None:
     _config(parser)
     parser.add_argument("--url", help="the address, and the path if it is not /readyz")
@@ -219,6 +255,26 @@ def _seconds(text: str) -> float:
     if not 0.0 < value <= 3600.0:
         raise ArgumentTypeError(f"seconds between 0 and 3600, not {text!r}")
     return value
+
+
+def _interval(text: str) -> tuple[str, float]:
+    """As it is written, and in seconds."""
+    number, unit = text.removesuffix("ms"), 0.001
+    if number == text:
+        number, unit = text.removesuffix("s"), 1.0
+    try:
+        seconds = float(number) * unit if number != text else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 0.25 <= seconds <= 60.0:
+        raise ArgumentTypeError(f"write an interval from 250ms to 60s, as in 2s, not {text!r}")
+    return text, seconds
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ArgumentTypeError(f"write a number from 1 on, not {text!r}")
+    return int(text)
 
 
 def _target(text: str) -> tuple[str, list[str]]:

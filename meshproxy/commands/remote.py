@@ -80,10 +80,10 @@ def ask(address: Address, method: str, path: str, timeout: float) -> tuple[int, 
     try:
         return _asked(address, method, path, timeout)
     except TimeoutError:
-        raise OSError(f"no answer from {_spelled(address)} in {timeout:g} s") from None
+        raise OSError(f"no answer from {spelled(address)} in {timeout:g} s") from None
     except OSError as error:
         why = error.strerror or error
-        raise OSError(f"cannot reach the sidecar at {_spelled(address)}: {why}") from None
+        raise OSError(f"cannot reach the sidecar at {spelled(address)}: {why}") from None
 
 
 def _asked(address: Address, method: str, path: str, timeout: float) -> tuple[int, bytes]:
@@ -108,7 +108,7 @@ def _asked(address: Address, method: str, path: str, timeout: float) -> tuple[in
 
 
 def admin_address(options: Namespace) -> Address:
-    """Where the admin port is: as the option says, or the config, or where it is by default."""
+    """By --admin, else as the config says, else where it is by default."""
     return _dialled(options.admin or _configured(options.config, "admin") or ADMIN)
 
 
@@ -149,7 +149,8 @@ def _dialled(text: str) -> Address:
     return WILDCARDS.get(host, host), int(port)
 
 
-def _spelled(address: Address) -> str:
+def spelled(address: Address) -> str:
+    """As one writes it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -226,6 +226,7 @@ def _policy(method: Callable[..., Any]) -> str:
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "address": endpoint.name,
+        "version": endpoint.version or None,
         "weight": endpoint.weight,
         "tier": endpoint.tier,
         "in_flight": endpoint.load,

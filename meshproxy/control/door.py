@@ -172,7 +172,7 @@ class Door(asyncio.Protocol):
     """One connection: judges its first head, then carries its bytes to and fro."""
 
     __slots__ = (
-        "_head", "_inner", "_left", "_refused", "_room", "_stays", "_timer", "_transport",
+        "_gone", "_head", "_inner", "_left", "_refused", "_room", "_timer", "_transport",
     )  # fmt: skip
 
     def __init__(self, room: Room) -> None:
@@ -181,7 +181,7 @@ class Door(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._head = b""
         self._refused = False
-        self._stays = False
+        self._gone: Callable[[], None] | None = None
         self._inner: asyncio.Protocol | None = None
         self._left = 0
 
@@ -211,7 +211,7 @@ class Door(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Whoever has asked in full may close this side and still gets the answer."""
-        return self._inner is not None and not self._left and not self._stays
+        return self._inner is not None and not self._left and self._gone is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.leave(self)
@@ -219,6 +219,8 @@ class Door(asyncio.Protocol):
             self._timer.cancel()
         if self._inner is not None:
             self._inner.connection_lost(exc)
+        if self._gone is not None:
+            self._gone()
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -231,9 +233,12 @@ class Door(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    def stay(self) -> None:
-        """The answer has no end of its own: this one stays until it closes its side."""
-        self._stays = True
+    def stay(self, gone: Callable[[], None]) -> None:
+        """The answer has no end of its own: this one stays until it closes its side.
+
+        `gone` is called when the connection has ended, however it did.
+        """
+        self._gone = gone
         if self._timer is not None:
             self._timer.cancel()
 

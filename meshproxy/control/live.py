@@ -8,6 +8,7 @@ computed. A reader that does not keep up is dropped.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import orjson
 from aiohttp import web
@@ -25,8 +26,6 @@ LEAST, MOST = 0.25, 60.0
 """Seconds between two events."""
 BEHIND = 4
 """Events that wait for a reader, besides what the kernel holds for it."""
-LOOK = 1.0
-"""Seconds after which it is noticed that a reader has left."""
 
 FIELDS = {"Content-Type": "text/event-stream; charset=utf-8"}
 RETRY = b"retry: 1000\n"
@@ -46,13 +45,7 @@ class Listener:
 
     async def hear(self, response: web.StreamResponse) -> None:
         """Send what comes, until that ends or the reader goes."""
-        while self._request.transport is not None:
-            try:
-                event = await asyncio.wait_for(self.events.get(), LOOK)
-            except TimeoutError:
-                continue
-            if event is None:
-                return
+        while (event := await self.events.get()) is not None:
             await response.write(event)
 
     def tell(self, event: bytes) -> bool:
@@ -64,6 +57,7 @@ class Listener:
         return True
 
     def end(self) -> None:
+        """Nothing comes any more."""
         if self.events.full():
             self.drop()
         else:
@@ -143,7 +137,7 @@ class Live:
         one.join(listener)
         try:
             await response.prepare(request)
-            stay(request)
+            stay(request, listener.end)
             await listener.hear(response)
         except ConnectionError:
             pass  # it has left
@@ -184,8 +178,10 @@ def spelled(observer: Observer) -> bytes:
     return b"data: %b\n\n" % orjson.dumps(observer.look(), default=str)
 
 
-def stay(request: web.Request) -> None:
+def stay(request: web.Request, gone: Callable[[], None]) -> None:
     """This answer has no end of its own: the door must not wait for one."""
     door = request.transport.get_protocol() if request.transport is not None else None
     if isinstance(door, Door):
-        door.stay()
+        door.stay(gone)
+    else:
+        gone()  # already

@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from meshproxy.control.process import Process
-from meshproxy.control.summary import milliseconds, named, reported, shown
+from meshproxy.control.summary import milliseconds, named, reported, shown, versions
 from meshproxy.control.view import View
 from meshproxy.core.route import Cluster, Endpoint
 from meshproxy.core.verdict import Failure
@@ -23,6 +24,10 @@ NO_FAILURES = frozenset(
     {"success", *(each.condition for each in Failure if not each.upstream_fault)}
 )
 """Results of attempts that are not the upstream's fault."""
+
+
+ENDPOINTS = 200
+"""Most that are told of one upstream."""
 
 
 class Observer:
@@ -63,7 +68,10 @@ class Observer:
             "totals": _totals(since, seconds),
             "routes": self._routes(since, seconds, retries),
             "upstreams": self._upstreams(since, retries),
-            "versions": [],
+            "versions": [
+                {"upstream": upstream, "version": version or None, **told(count, seconds)}
+                for (upstream, version), count in versions(view, since).items()
+            ],
             "limits": [_with_use(each) for each in reported(view, "rate-limits")],
             "concurrency": list(reported(view, "concurrency")),
             "failures": failures,
@@ -174,10 +182,11 @@ def _verdicts(view: View) -> tuple[dict[tuple[str, str], tuple[str, str]], set[s
 def _endpoints(
     cluster: Cluster, circuits: Mapping[tuple[str, str], tuple[str, str]]
 ) -> Iterable[dict[str, Any]]:
-    for one in cluster.endpoints:
+    for one in islice(cluster.endpoints, ENDPOINTS):
         circuit, forced = circuits.get((cluster.name, one.name), (None, ""))
         yield {
             "address": one.name,
+            "version": one.version or None,
             "healthy": one.healthy,
             "circuit": circuit,
             "forced": forced,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshproxy.control.view import View
+from meshproxy.core.report import Reported
 from meshproxy.telemetry.figures import NONE, Count, Key, Reading, total
 
 UNMATCHED = "__"
@@ -57,10 +58,28 @@ def services(view: View, reading: Reading) -> list[dict[str, Any]]:
     by_service: dict[tuple[str, str], list[Count]] = {}
     for key in shown(view, reading):
         by_service.setdefault((key[0], key[2]), []).append(reading.routes.get(key, NONE))
+    kinds = versions(view, reading)
     return [
-        {"service": name, "direction": direction, **spelled(total(counts))}
+        {
+            "service": name,
+            "direction": direction,
+            **spelled(total(counts)),
+            "versions": [
+                {"version": version or None, **spelled(count)}
+                for (upstream, version), count in kinds.items()
+                if upstream == name
+            ],
+        }
         for (direction, name), counts in by_service.items()
     ]
+
+
+def versions(view: View, reading: Reading) -> dict[tuple[str, str], Count]:
+    """By upstream and version, of those that have several now, or had requests in this reading."""
+    clusters = view.snapshot.clusters if view.snapshot else ()
+    own = [(one.name, version) for one in clusters for version in one.versions.values()]
+    busy = [key for key, count in reading.versions.items() if count.requests]
+    return {key: reading.versions.get(key, NONE) for key in dict.fromkeys((*own, *busy))}
 
 
 def routes(view: View, reading: Reading) -> list[dict[str, Any]]:
@@ -92,8 +111,6 @@ def summary(view: View) -> Mapping[str, Any]:
 
 def reported(view: View, section: str) -> Iterable[Mapping[str, Any]]:
     """What state of one section says of itself."""
-    from meshproxy.core.report import Reported
-
     now = view.now()
     for cell in view.cells():
         if isinstance(cell, Reported) and cell.section == section:

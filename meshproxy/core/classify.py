@@ -20,6 +20,10 @@ DEFAULT_FAILURES = ("5xx", "connect-failure", "reset", "timeout", "bad-response"
 CONDITIONS = tuple(dict.fromkeys(each.condition for each in Failure if each.upstream_fault))
 """Words for attempts that brought no usable answer."""
 
+FAILURES = (*CONDITIONS, Failure.DEADLINE.condition)
+"""What may count as a failure. A caller's own deadline does so only where the file says it: it
+tells how long somebody waits, and one who waits for 1 ms must not open everybody's breaker."""
+
 STATUS_WORDS: dict[str, frozenset[int]] = {
     "5xx": frozenset(range(500, 600)),
     "4xx": frozenset(range(400, 500)),
@@ -34,9 +38,9 @@ SUCCESS = "success"
 def read_word(value: object) -> str:
     """The word as it is known, `503` for the number 503; ValueError tells what there is."""
     word = str(value).strip().lower() if isinstance(value, (str, int)) else ""
-    if word in CONDITIONS or word in STATUS_WORDS or _is_failing_status(word):
+    if word in FAILURES or word in STATUS_WORDS or _is_failing_status(word):
         return word
-    known = ", ".join((*CONDITIONS, *STATUS_WORDS))
+    known = ", ".join((*FAILURES, *STATUS_WORDS))
     raise ValueError(f"write one of {known}, or a status from 400 to 599, got {value!r}")
 
 
@@ -55,7 +59,7 @@ class Conditions:
     def of(cls, words: Iterable[object]) -> Conditions:
         """ValueError where `read_word` refuses one."""
         read = [read_word(word) for word in words]
-        named = {word for word in read if word in CONDITIONS}
+        named = {word for word in read if word in FAILURES}
         statuses: set[int] = {int(word) for word in read if word.isdigit()}
         for word in read:
             statuses |= STATUS_WORDS.get(word, frozenset())

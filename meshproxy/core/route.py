@@ -52,8 +52,8 @@ class Endpoint:
 
     __slots__ = (
         "connections", "cost", "cost_at", "dials", "guard", "healthy", "host", "idle", "idle_for",
-        "load", "name", "passed_at", "port", "ramp_since", "retired", "tier", "waiters", "weight",
-        "why_not",
+        "load", "name", "passed_at", "port", "ramp_since", "retired", "tier", "version", "waiters",
+        "weight", "why_not",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Endpoint:
         self.passed_at = 0.0  # when the latest active check that went well began
         self.ramp_since = since  # when it joined or came back, for who lets it in slowly
         self.tier = 0  # 0 is asked first
+        self.version = ""  # as the file says, for whoever compares
         self.guard: Guard | None = None
         self.why_not = ""
 
@@ -130,12 +131,14 @@ class Cluster:
     """The endpoints of one service, or the app itself.
 
     `tiers` are the same endpoints, those to be asked first in front; empty if all are equal.
+    `versions` are those of all endpoints; empty if they do not differ in it.
     """
 
     name: str
     endpoints: Collection[Endpoint]
     series: ClusterSeries
     tiers: tuple[tuple[Endpoint, ...], ...] = ()
+    versions: Mapping[Endpoint, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

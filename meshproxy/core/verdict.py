@@ -83,6 +83,7 @@ class Failure(Enum):
     TRUNCATED = ("reset", 503, "UC", "the upstream closed the connection within its answer")
     TRY_TIMEOUT = ("timeout", 504, "UT", "the upstream did not answer this try in time")
     TIMEOUT = ("timeout", 504, "UT", "the call took longer than its timeout")
+    DEADLINE = ("deadline", 504, "UT", "the caller's deadline passed before the upstream answered")
     IDLE = ("timeout", 504, "SI", "nothing moved for longer than the idle timeout")
     GARBAGE = ("bad-response", 502, "UPE", "the upstream's answer was not valid HTTP")
     FORBIDDEN = ("forbidden", 403, "FB", "this destination must not be called from here")
@@ -100,5 +101,5 @@ class Failure(Enum):
     def upstream_fault(self) -> bool:
         """Whether the upstream is to blame; only such a failure teaches a breaker anything."""
         return self.condition not in (
-            "client-gone", "client-stalled", "forbidden", "outrun", "stale",
+            "client-gone", "client-stalled", "deadline", "forbidden", "outrun", "stale",
         )  # fmt: skip

@@ -114,7 +114,7 @@ class Conductor:
         if exchange.extras is not None and exchange.deadline:
             # Set by a policy, it may have passed in a queue or come before all that is watched.
             if now >= exchange.deadline:
-                self._out_of_time(exchange, Failure.TIMEOUT, now)
+                self._out_of_time(exchange, endings.whose_time(exchange), now)
                 return
             self.deadlines.look_at(exchange, exchange.due)
         route = exchange.route
@@ -464,7 +464,7 @@ class Conductor:
                 exchange.deadline = 0.0
                 self.deadlines.arm(exchange, now)
                 return
-            self._out_of_time(exchange, Failure.TIMEOUT, now)
+            self._out_of_time(exchange, endings.whose_time(exchange), now)
         elif exchange.try_due and now >= exchange.try_due:
             exchange.try_due = 0.0
             self.deadlines.arm(exchange, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import Route
-from meshproxy.core.verdict import Refusal, Reset, Served
+from meshproxy.core.verdict import Failure, Refusal, Reset, Served
 from meshproxy.dataplane import answers
 
 
@@ -71,6 +71,13 @@ def reroute(exchange: Exchange, route: Route) -> None:
 def word(exchange: Exchange) -> str:
     """What the attempt that just ended came to: a failure's condition, or a status."""
     return exchange.failure.condition if exchange.failure is not None else str(exchange.status)
+
+
+def whose_time(exchange: Exchange) -> Failure:
+    """What has run out at the end of a call: the caller's patience, or the route's."""
+    extras = exchange.extras
+    callers = extras is not None and 0.0 < extras.latest <= exchange.deadline
+    return Failure.DEADLINE if callers else Failure.TIMEOUT
 
 
 def _respond(exchange: Exchange, now: float) -> None:

@@ -25,6 +25,8 @@ MOST_WEIGHED = 64
 
 Likely = Callable[[balance.Candidate, balance.Candidate, float], float]
 """(one, other, now) -> how likely `other` is the better choice, over all draws."""
+_CUT_SHORT = (Failure.OUTRUN, Failure.DEADLINE)
+"""Attempts that others ended: how long they had taken is the least that they would have."""
 
 Preference = Callable[[balance.Candidate, balance.Candidate, float, float], bool]
 """(one, other, now, draw) -> whether `other` is the better choice."""
@@ -142,7 +144,7 @@ class PeakEwma:
             balance.observe(endpoint, balance.penalty(exchange.retry_after), now)
         elif exchange.failure is None or (
             # It took at least so long. Left out, one that is always outrun would never seem slow.
-            exchange.failure is Failure.OUTRUN and now - exchange.sent_at > endpoint.cost
+            exchange.failure in _CUT_SHORT and now - exchange.sent_at > endpoint.cost
         ):
             balance.observe(endpoint, now - exchange.sent_at, now)
 

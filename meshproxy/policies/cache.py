@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from meshproxy.core.route import Head, Keeper
     from meshproxy.logic.caching import Says
     from meshproxy.logic.freshness import Wishes
+    from meshproxy.policies.fallback import Causes
 
 MiB = 1024 * 1024
 AGAIN = 1.0
@@ -84,10 +85,15 @@ class CacheSpec(Spec):
         """Per owner and upstream; another key is another meaning of what is stored."""
         upstream = scope.cluster.name
         where = (upstream, self.per)
+        fallback = scope.beside("fallback")
+        causes = None if fallback is None else fallback.causes_of_stale(scope)
+        spec = (
+            self if causes is None else self.model_copy(update={"stale_if_error": fallback.stale})
+        )
         store = scope.state("cache", lambda: Store(upstream, scope.owner), *where)
         flights = scope.state("cache_flights", Flights, *where)
         counts = scope.draft.state(("cache_requests",), Counts)
-        return Cache(self, scope, store, flights, counts)
+        return Cache(spec, scope, store, flights, counts, causes)
 
 
 class Cache:
@@ -99,14 +105,16 @@ class Cache:
     """
 
     __slots__ = (
-        "_absent", "_asking", "_counts", "_direction", "_flights", "_intake", "_methods",
+        "_absent", "_asking", "_causes", "_counts", "_direction", "_flights", "_intake", "_methods",
         "_renewals", "_renewed_for", "_secondary", "_spec", "_store", "_ttl", "reads",
     )  # fmt: skip
 
     def __init__(
-        self, spec: CacheSpec, scope: Scope, store: Store, flights: Flights, counts: Counts
-    ) -> None:
+        self, spec: CacheSpec, scope: Scope, store: Store, flights: Flights, counts: Counts,
+        causes: Causes | None,
+    ) -> None:  # fmt: skip
         self._spec = spec
+        self._causes = causes
         self._ttl = spec.ttl
         self._methods = frozenset(method.encode() for method in spec.methods)
         self._direction = scope.direction
@@ -256,7 +264,8 @@ class Cache:
 
     def rescue(self, exchange: Exchange, refusal: Refusal | None, now: float) -> Served | None:
         status = exchange.status if refusal is None else refusal.status
-        if not self._may_rescue(exchange, status):
+        why = "" if self._causes is None else self._causes.why(exchange, refusal)
+        if not self._may_rescue(exchange, status) or (self._causes is not None and not why):
             return None
         entry = self._find(exchange)
         if entry is None:
@@ -265,6 +274,8 @@ class Cache:
         if over < 0.0:
             return None
         entry.failing_until = now + AGAIN
+        if self._causes is not None:
+            self._causes.count(why)
         self._close(exchange, "fallback")
         return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
 
@@ -311,7 +322,10 @@ class Cache:
         return [entry.says.validator] if ours and entry and entry.says.validator else []
 
     def stands_in(self, exchange: Exchange, refusal: Refusal, now: float) -> Step | None:
-        entry = self._peek(exchange) if self._may_rescue(exchange, refusal.status) else None
+        may = self._may_rescue(exchange, refusal.status)
+        if self._causes is not None and not self._causes.why(exchange, refusal):
+            may = False
+        entry = self._peek(exchange) if may else None
         over = -1.0 if entry is None else self._over(entry, now)
         if entry is None or over < 0.0:
             return None

@@ -1,7 +1,7 @@
-"""Fallback: something else instead of a failure, from the file or from another service.
+"""Fallback: something else instead of a failure: a stale answer, a written one, another service.
 
 Asked only where the client would see a failure: no try is left, or the breaker let none out.
-What a stale entry of the cache could answer, `cache` has answered before this is asked.
+The stale answer is the cache's to give, which is asked first; for how long and why stands here.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from meshproxy.core.classify import CONDITIONS, STATUS_WORDS
 from meshproxy.core.explanation import Step
+from meshproxy.core.fields import Duration
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Failure, Served
 from meshproxy.logic.retry import may_repeat
@@ -120,7 +121,7 @@ class Static(BaseModel):
 
 
 class FallbackSpec(Spec):
-    """What callers get instead of a failure: a written answer, or that of another service."""
+    """What callers get instead of a failure: a stale answer, a written one, another service's."""
 
     key: ClassVar[str] = "fallback"
     either: ClassVar[frozenset[str]] = frozenset({"static", "service"})
@@ -134,17 +135,28 @@ class FallbackSpec(Spec):
     service: str | None = Field(
         default=None, description="Another service of this file, asked the same once."
     )
+    stale: Duration | None = Field(
+        default=None,
+        gt=0.0,
+        description="What the cache has, so long after its time; before the other two.",
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> FallbackSpec:
-        if (self.static is None) == (self.service is None):
+        if self.static is not None and self.service is not None:
             raise PydanticCustomError("fallback", "write either static or service")
+        if self.static is None and self.service is None and self.stale is None:
+            raise PydanticCustomError("fallback", "write static, service or stale")
         return self
 
-    def build(self, scope: Scope) -> Stand | Detour:
+    def build(self, scope: Scope) -> Stand | Detour | None:
         if self.service is not None:
             return Detour(self.on, self.service, scope)
-        return Stand(self.on, self.static or Static(), scope)
+        return None if self.static is None else Stand(self.on, self.static, scope)
+
+    def causes_of_stale(self, scope: Scope) -> Causes | None:
+        """When the cache's stale answer stands in; None: the cache has rules of its own."""
+        return None if self.stale is None else Causes(self.on, "stale", scope)
 
 
 class Fallbacks:

@@ -33,7 +33,7 @@ BURST = 10.0
 _PERCENTILE = re.compile(r"p([5-9][0-9](?:\.[0-9])?)")
 
 # What was not waited for took at least so long: left out, slow answers would seem rare.
-_UNFINISHED = frozenset({Failure.OUTRUN, Failure.TRY_TIMEOUT, Failure.TIMEOUT})
+_UNFINISHED = frozenset({Failure.OUTRUN, Failure.TRY_TIMEOUT, Failure.TIMEOUT, Failure.DEADLINE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from meshproxy.policies.contract import Scope
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
 
-_SLOW = (Failure.TIMEOUT, Failure.TRY_TIMEOUT)
+_SLOW = (Failure.TIMEOUT, Failure.TRY_TIMEOUT, Failure.DEADLINE)
 """Failures that say how long an upstream takes: longer than that."""
 
 

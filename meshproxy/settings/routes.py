@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from meshproxy.core.classify import Classifier
 from meshproxy.core.ledger import Draft
-from meshproxy.core.route import Allowed, Cluster, Endpoint, Part, Route
+from meshproxy.core.route import Allowed, Cluster, Endpoint, Part, Route, RouteSeries
 from meshproxy.core.verdict import Refusal
 from meshproxy.policies.contract import Scope, Spec, gather, picking
 from meshproxy.policies.registry import REGISTRY
@@ -87,7 +87,7 @@ class Routes:
             phases=gather(built),
             pick=picking(built),
             classifier=classifier,
-            series=self._tools.series(chain.direction, label, cluster.name),
+            series=self._series(chain.direction, label, cluster),
             rule=self.rule(chain.innermost.path),
             about=self._about(chain),
             lone=ends[0] if len(ends) == 1 else None,
@@ -196,6 +196,13 @@ class Routes:
             )
 
         return scope
+
+    def _series(self, direction: str, label: str, cluster: Cluster) -> RouteSeries:
+        """Where its figures go; by version, too, where the endpoints differ in it."""
+        series = self._tools.series(direction, label, cluster.name)
+        if cluster.versions:
+            return self._tools.versioned(series, cluster.name, cluster.versions)
+        return series
 
     def rule(self, path: Path) -> str:
         return rule(self._settings, path)

@@ -35,6 +35,7 @@ from meshproxy.settings.words import (
     One,
     OrText,
     Prefix,
+    Version,
 )
 
 OFF: Literal["off"] = "off"
@@ -151,6 +152,9 @@ class Endpoint(Strict):
     )
     tier: int = Field(
         default=0, ge=0, le=9, description="Asked when no endpoint of a lower tier can be used."
+    )
+    version: Version | None = Field(
+        default=None, description="What runs there: figures are kept apart by it."
     )
 
     @model_validator(mode="before")

@@ -12,7 +12,7 @@ from meshproxy.settings.addresses import Address
 from meshproxy.settings.allowed import Allow
 from meshproxy.settings.errors import Path, nearest
 from meshproxy.settings.forward import permits
-from meshproxy.settings.schema import Timeouts
+from meshproxy.settings.schema import OFF, Timeouts
 from meshproxy.settings.views import APP, Check, Context, Finding, dotted, places
 
 OF_A_SERVICE = ("outbound", "services", "*")
@@ -110,6 +110,18 @@ def fallbacks_lead_somewhere(context: Context) -> Iterator[Finding]:
             yield from _circle(services, str(place[2]), other, path)
 
 
+def stale_comes_from_a_cache(context: Context) -> Iterator[Finding]:
+    """What is never stored cannot stand in."""
+    for place, model in places(context.file):
+        path = (*place, "fallback", "stale")
+        fallback = getattr(model, "fallback", None)
+        if getattr(fallback, "stale", None) is None or getattr(model, "cache", OFF) != OFF:
+            continue
+        # At the defaults it is for the services; each of them may have a cache.
+        if place != ("outbound", "defaults") and (context.says(path) or len(place) == 3):
+            yield path, "nothing is stored here: write a cache beside it, as in cache: {}"
+
+
 def _circle(
     services: Mapping[str, Timeouts], name: str, other: str, path: Path
 ) -> Iterator[Finding]:
@@ -171,6 +183,7 @@ CHECKS: tuple[Check, ...] = (
     distinct_listeners,
     no_loops,
     fallbacks_lead_somewhere,
+    stale_comes_from_a_cache,
     names_are_free,
     admin_is_local,
     hops_have_peers,

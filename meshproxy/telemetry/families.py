@@ -61,6 +61,19 @@ OVERFLOW = Family(
     "counter",
     "Events counted under __other__ because there were too many series already.",
 )
+VERSION_REQUESTS = Family(
+    "meshproxy_version_requests_total",
+    "counter",
+    "Requests by the version of the endpoint that answered last, of upstreams that have several;"
+    " fallback: something else stood in for its answer.",
+    "upstream,version,code_class",
+)
+VERSION_DURATION = Family(
+    "meshproxy_version_request_duration_seconds",
+    "histogram",
+    "From the request head to the end of the answer, by that version.",
+    "upstream,version",
+)
 BUILD = Family("meshproxy_build_info", "info", "What is running; always 1.", "version,python")
 
 FAMILIES: tuple[Family, ...] = (
@@ -70,6 +83,8 @@ FAMILIES: tuple[Family, ...] = (
     IN_FLIGHT,
     BAD_REQUESTS,
     ATTEMPTS,
+    VERSION_REQUESTS,
+    VERSION_DURATION,
     Family(
         "meshproxy_retries_total",
         "counter",

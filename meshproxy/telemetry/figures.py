@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from meshproxy.logic import quantile
 from meshproxy.telemetry.metrics import BOUNDS, RouteSeries, Telemetry
+from meshproxy.telemetry.versions import VersionSeries
 
 KEEP_EVERY = 5.0
 """Seconds between two readings that are kept."""
 WINDOW = 60.0
 """Seconds that those which are kept reach back, at least, once they have been kept so long."""
+
+K = TypeVar("K")
 
 Key: TypeAlias = tuple[str, str, str]
 """Direction, route, upstream."""
@@ -38,6 +41,8 @@ class Count:
         """What ended after `before`, an earlier count of the same."""
         if before is self:
             return NONE
+        if before.requests > self.requests:
+            return self  # forgotten in between, it began anew
         return Count(
             self.requests - before.requests,
             self.errors - before.errors,
@@ -73,21 +78,26 @@ def total(counts: Iterable[Count]) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All counters at one moment; `at` is monotonic seconds. `attempts` are by result."""
+    """All counters at one moment; `at` is monotonic seconds. `attempts` are by result.
+
+    `versions` are by upstream and version, "" where the file says none.
+    """
 
     at: float
     routes: Mapping[Key, Count] = field(default_factory=dict)
     attempts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    versions: Mapping[tuple[str, str], Count] = field(default_factory=dict)
 
     def since(self, before: Reading) -> Reading:
         """What was counted between the two. `at` is then how long that was."""
         return Reading(
             self.at - before.at,
-            {key: one.since(before.routes.get(key, NONE)) for key, one in self.routes.items()},
+            _since(self.routes, before.routes),
             {
                 name: _more(results, before.attempts.get(name, {}))
                 for name, results in self.attempts.items()
             },
+            _since(self.versions, before.versions),
         )
 
 
@@ -103,12 +113,18 @@ class Readings:
 
     def take(self, now: float) -> Reading:
         """All counters as they are now."""
-        known = self._latest.routes
-        rows = self._telemetry.rows
+        telemetry, known = self._telemetry, self._latest
         self._latest = Reading(
             now,
-            {key: count_of(row, known.get(key, NONE)) for key, row in rows.items()},
-            {name: dict(one.counts()) for name, one in self._telemetry.clusters.items()},
+            {
+                key: count_of(row, known.routes.get(key, NONE))
+                for key, row in telemetry.rows.items()
+            },
+            {name: dict(one.counts()) for name, one in telemetry.clusters.items()},
+            {
+                key: _of_version(one, known.versions.get(key, NONE))
+                for key, one in telemetry.versions.series.items()
+            },
         )
         return self._latest
 
@@ -143,6 +159,16 @@ def count_of(row: RouteSeries, known: Count) -> Count:
         if flags and "RL" in flags.split(","):
             limited += count
     return Count(requests, errors, limited, durations)
+
+
+def _of_version(series: VersionSeries, known: Count) -> Count:
+    durations = tuple(series.durations)
+    requests = sum(durations)
+    return known if requests == known.requests else Count(requests, series.errors, 0, durations)
+
+
+def _since(later: Mapping[K, Count], before: Mapping[K, Count]) -> dict[K, Count]:
+    return {key: one.since(before.get(key, NONE)) for key, one in later.items()}
 
 
 def _more(results: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:

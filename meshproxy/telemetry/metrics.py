@@ -16,6 +16,7 @@ from meshproxy import __version__
 from meshproxy.core.report import Sample, Sampled
 from meshproxy.telemetry import families
 from meshproxy.telemetry.exposition import Page, labelled
+from meshproxy.telemetry.versions import Versions
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
@@ -162,6 +163,7 @@ class Telemetry:
         self._room = Room()
         self._rows: dict[tuple[str, str, str], RouteSeries] = {}
         self._clusters: dict[str, ClusterSeries] = {}
+        self.versions = Versions(BOUNDS)
         self._bad: dict[str, dict[str, int]] = {}
         self._carried: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         python = ".".join(map(str, sys.version_info[:3]))
@@ -223,6 +225,7 @@ class Telemetry:
         for cluster in self._clusters.values():
             for result, count in cluster.counts().items():
                 page.line(families.ATTEMPTS, cluster.labels, (("result", result),), count)
+        self.versions.write(page)
         page.samples([*samples, *self._carried_over(), *self._own()])
         return page.text()
 

@@ -73,7 +73,7 @@ class Stage:
         return b"# EOF\n" if openmetrics else b"up 1\n"
 
     def stats(self) -> Mapping[str, Any]:
-        return {"in_flight": 2}
+        return {"in_flight": 2, "connections": {}}
 
     def explain(self, plan: Plan, question: Question) -> Explanation:
         return foresee(plan, question, self.now())

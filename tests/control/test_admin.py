@@ -116,6 +116,7 @@ def test_clusters_are_told_with_their_endpoints() -> None:
     assert cluster["name"] == "payments"
     (endpoint,) = cluster["endpoints"]
     assert (endpoint["address"], endpoint["weight"], endpoint["tier"]) == ("10.0.0.1:1", 3, 0)
+    assert endpoint["version"] is None
     assert endpoint["connections"]["open"] == 0
 
 
@@ -154,8 +155,21 @@ def test_state_is_shown_under_its_section_and_the_rest_in_stats() -> None:
     assert told(stage, "/stats").json == {
         "uptime_seconds": 12.5,
         "in_flight": 2,
+        "connections": {},
+        "services": [],
+        "routes": [],
+        "last_minute": {"window_seconds": 12.5, "services": [], "routes": []},
         "retries": [{"upstream": "payments"}],
     }
+
+
+def test_failures_are_told_newest_first() -> None:
+    stage = Stage()
+    for number in range(3):
+        stage.recent.add({"time": f"t{number}", "reason": "UF", "path": "/a", "client": "10.0.0.1"})
+    found = told(stage, "/failures").json
+    assert [each["at"] for each in found] == ["t2", "t1", "t0"]
+    assert "client" not in found[0]
 
 
 @pytest.mark.parametrize("path", ["/info", "/config", "/routes", "/clusters"])

@@ -125,6 +125,19 @@ def test_only_fields_that_a_page_may_look_at_go_in() -> None:
     assert house.inside[0].heard == ASKED[:-2] + b"accept: text/plain, */*\r\n\r\n"
 
 
+def test_who_stays_is_not_shown_out_and_leaves_by_closing_its_side() -> None:
+    house, door, transport = told(ASK + b"\r\n")
+    assert door.eof_received() is True
+    gone: list[bool] = []
+    door.stay(lambda: gone.append(True))
+    house.time.pass_by(LIFE * 10)
+    assert transport.ended == ""
+    assert door.eof_received() is False
+    assert gone == []
+    door.connection_lost(None)
+    assert gone == [True]
+
+
 def test_a_body_goes_in_as_far_as_its_length() -> None:
     head = b"POST /reload HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n"
     for pieces in ([head + b"bodyGET / "], [head, b"bo", b"dyGET /", b" HTTP/1.1\r\n\r\n"]):

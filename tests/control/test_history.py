@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meshproxy.control import history
-from meshproxy.control.history import KEPT, MOST, TOO_MANY, History, unified
+from meshproxy.control.history import AROUND, KEPT, MOST, TOO_MANY, History, unified
 from meshproxy.control.reload import Outcome
 
 
@@ -73,16 +72,20 @@ def test_it_is_the_diff_that_everyone_knows(old: list[str], new: list[str]) -> N
 
 
 @given(LINES, LINES, LINES)
-def test_what_both_share_at_the_ends_costs_nothing_and_changes_nothing(
+def test_what_both_share_at_the_ends_costs_and_changes_nothing(
     old: list[str], new: list[str], shared: list[str]
 ) -> None:
     old, new = [*shared, *old, *shared], [*shared, *new, *shared]
-    lines = unified(old, new)
-    assert _applied(old, lines) == new
-    if old != new:
-        assert sum(line[0] == " " for line in lines) <= sum(
-            line[0] == " " for line in difflib.unified_diff(old, new, n=len(old))
-        )
+    assert _applied(old, unified(old, new)) == new
+
+
+def test_a_small_change_of_a_vast_config_is_told_with_its_place() -> None:
+    old = [f"{n}: a" for n in range(5 * TOO_MANY)]
+    new = [*old[:9000], "9000: b", *old[9001:]]
+    place, *lines = unified(old, new)
+    assert place == "@@ -8998,7 +8998,7 @@"
+    assert lines[AROUND : AROUND + 2] == ["-9000: a", "+9000: b"]
+    assert len(lines) == 2 * AROUND + 2
 
 
 def _applied(old: list[str], lines: list[str]) -> list[str]:

@@ -33,6 +33,11 @@ def test_failures_count_where_the_upstream_is_to_blame(failure: Failure) -> None
     assert Classifier().condition(came_to(failure=failure)) == failure.condition
 
 
+def test_a_caller_s_deadline_counts_where_it_is_asked_for() -> None:
+    assert not Classifier().failed(came_to(failure=Failure.DEADLINE))
+    assert Classifier(["deadline"]).failed(came_to(failure=Failure.DEADLINE))
+
+
 def test_429_counts_where_it_is_asked_for() -> None:
     classifier = Classifier(["5xx", 429])
     assert classifier.failed(came_to(429))

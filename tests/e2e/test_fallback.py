@@ -47,9 +47,15 @@ outbound:
     prefixed: {endpoints: [<closed>], prefix: /p, listen: <own>, fallback: {service: spare}}
     kept:
       endpoints: [<app>]
-      cache: {ttl: 1ms, stale_while_revalidate: 0s}
+      cache: {stale_while_revalidate: 0s}
       fallback: {service: spare}
+    long:
+      endpoints: [<app>]
+      cache: {stale_while_revalidate: 0s, stale_if_error: 0s}
+      fallback: {stale: 1h, on: [gateway-error], static: {body: instead}}
     both: {endpoints: [<closed>], fallback: {service: items}}
+    guarded: {endpoints: [<closed>], fallback: {service: strict}}
+    strict: {endpoints: [<spare>], rate_limits: [{name: few, limit: 2/h, burst: 2}]}
     spare: {endpoints: [<spare>]}
 """
 
@@ -79,6 +85,9 @@ def other(spare: Origin) -> Iterator[Origin]:
     spare.script = answering(reply(body=b"from the spare"))
     yield spare
     spare.forget()
+
+
+STALE_AT_ONCE = {"Cache-Control": "max-age=0"}
 
 
 def ask(
@@ -226,7 +235,7 @@ def test_the_path_is_the_one_that_the_first_would_have_seen(
 def test_what_the_cache_still_has_goes_first(
     sidecar: Sidecar, origin: Origin, other: Origin
 ) -> None:
-    origin.script = answering(reply(body=b"fresh"))
+    origin.script = answering(reply(200, b"fresh", STALE_AT_ONCE))
     assert ask(sidecar, "kept", "/seen").body == b"fresh"
     origin.forget()
     origin.script = answering(reply(503, b"broken"))
@@ -234,6 +243,32 @@ def test_what_the_cache_still_has_goes_first(
     assert (stale.body, stale.get("x-fallback")) == (b"fresh", "cache")
     assert stale.get("age") is not None
     assert (never.body, never.get("x-fallback")) == (b"from the spare", "service")
+
+
+def test_a_stale_answer_goes_before_a_written_one(sidecar: Sidecar, origin: Origin) -> None:
+    origin.script = answering(reply(200, b"fresh", STALE_AT_ONCE))
+    assert ask(sidecar, "long", "/seen").body == b"fresh"
+    origin.forget()
+    origin.script = answering(reply(503, b"broken"))
+    stale, never = ask(sidecar, "long", "/seen"), ask(sidecar, "long", "/never-seen")
+    assert (stale.body, stale.get("x-fallback"), stale.get("x-cache")) == (
+        b"fresh", "cache", "STALE",
+    )  # fmt: skip
+    assert stale.get("age") is not None
+    assert (never.body, never.get("x-fallback")) == (b"instead", "static")
+    where = {"upstream": "long", "why": "503"}
+    assert sidecar.total("meshproxy_fallbacks_total", kind="stale", **where) == 1
+    assert sidecar.total("meshproxy_fallbacks_total", kind="static", **where) == 1
+
+
+def test_the_other_service_s_own_limits_hold_for_who_is_passed_on(
+    sidecar: Sidecar, other: Origin
+) -> None:
+    answers = [ask(sidecar, "guarded") for _ in range(3)]
+    assert [one.status for one in answers] == [200, 200, 429]
+    assert answers[2].get("x-meshproxy-reason") == "RL"
+    assert len(other.requests) == 2
+    assert sidecar.total("meshproxy_rate_limited_total", limit="few") == 1
 
 
 def test_nobody_is_passed_on_twice(sidecar: Sidecar) -> None:

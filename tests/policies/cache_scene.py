@@ -5,11 +5,13 @@ No socket, no loop, and a clock that moves when told.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from meshproxy.core.exchange import Peer
 from meshproxy.policies.cache import CacheSpec
 from meshproxy.policies.cache_store import Counts, Store
+from meshproxy.policies.fallback import FallbackSpec
 from tests.fakes import Client, FakeTransport, Stage
 
 from .limits_scene import Scene
@@ -59,10 +61,13 @@ class Play:
     """One route with a cache."""
 
     def __init__(
-        self, trusted: bool = True, beside: tuple[Any, ...] = (), endpoints: int = 1, **spec: Any
-    ) -> None:
+        self, trusted: bool = True, beside: tuple[Any, ...] = (), endpoints: int = 1,
+        fallback: dict[str, Any] | None = None, **spec: Any,
+    ) -> None:  # fmt: skip
         self.scene = Scene()
-        self.policy = CacheSpec.model_validate(spec).build(self.scene.scope())
+        other = fallback and {"fallback": FallbackSpec.model_validate(fallback)}
+        scope = replace(self.scene.scope(), beside=(other or {}).get)
+        self.policy = CacheSpec.model_validate(spec).build(scope)
         self.stage = Stage([self.policy, *beside], endpoints=endpoints)
         if not trusted:
             self.stage.listener.peer = Peer("127.0.0.1", False, b"")

@@ -420,6 +420,21 @@ def test_an_answer_that_is_too_old_stands_in_for_nothing() -> None:
     assert play.fetch(answer(status=503, body="no")) == (503, "MISS", "no")
 
 
+def test_a_fallback_says_for_how_long_and_for_which_failures() -> None:
+    play = Play(
+        fallback={"stale": "1h", "on": ["503", "connect-failure"]},
+        stale_if_error="0s",
+        stale_while_revalidate="0s",
+    )
+    play.fetch(answer(FRESH))
+    play.time.pass_by(3600.0)
+    assert play.fetch(answer(status=502, body="no")) == (502, "MISS", "no")
+    told = play.fetch(answer(status=503))
+    assert (told, told.fields["x-fallback"]) == ((200, "STALE", "one"), "cache")
+    play.time.pass_by(61.0)
+    assert play.fetch(answer(status=503, body="no")) == (503, "MISS", "no")
+
+
 def test_an_error_of_the_caller_is_passed_on() -> None:
     play = Play(stale_while_revalidate="0s")
     play.fetch(answer(FRESH))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from meshproxy.core.exchange import Exchange, Peer
 from meshproxy.core.route import Phases, Route
-from meshproxy.core.verdict import Hold, Refusal
+from meshproxy.core.verdict import Failure, Hold, Refusal
 from meshproxy.dataplane.listener import own_block
 from meshproxy.policies.contract import Scope
 from meshproxy.policies.deadlines import Deadlines, DeadlinesSpec
@@ -110,6 +110,30 @@ def test_the_call_ends_when_the_caller_s_time_is_over(method: bytes) -> None:
     assert b"x-meshproxy-reason: UT\r\n" in answer
     assert upstream.aborted
     assert scene.outcomes == {"missed": 1.0}
+
+
+class Judge:
+    """Writes down how each attempt ended."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def settle(self, exchange: Exchange, now: float) -> None:
+        self.seen.append(exchange.failure or exchange.status)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "failure", "detail"),
+    [(300, Failure.DEADLINE, b"the caller's deadline passed"), (9000, Failure.TIMEOUT, b"longer")],
+)
+def test_it_is_told_whose_time_was_over(deadline: int, failure: Failure, detail: bytes) -> None:
+    judge = Judge()
+    scene = Scene(judge, timeout=1.0)
+    client = scene.asks(b"x-request-deadline: %d" % deadline)
+    scene.stage.connect()
+    scene.stage.time.pass_by(1.1)
+    assert judge.seen == [failure]
+    assert detail in client.hears()
 
 
 def test_the_time_runs_from_the_head_and_not_from_the_end_of_the_body() -> None:

@@ -46,7 +46,8 @@ NOBODY = Refusal(503, "UH", "no endpoint of this service can be used")
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ({}, "write either static or service"),
+        ({}, "write static, service or stale"),
+        ({"stale": "0s"}, "greater than 0"),
         ({"static": {}, "service": "b"}, "write either static or service"),
         ({"static": {}, "on": []}, "at least 1"),
         ({"static": {}, "on": ["4xx"]}, "write one of breaker-open, no-endpoint, connect-failure"),

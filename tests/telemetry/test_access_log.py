@@ -95,6 +95,41 @@ def test_errors_slow_ones_and_a_sample_get_a_line(
     assert len(lines) == written
 
 
+@pytest.mark.parametrize(
+    ("errors", "fields", "failed"),
+    [
+        (True, {"status": 503, "flags": "UF"}, True),
+        (False, {"status": 503, "flags": "UF"}, True),
+        (False, {"status": 500}, True),
+        (False, {"status": 429, "flags": "RL"}, True),
+        (True, {"status": 404}, False),
+        (True, {}, False),
+    ],
+)
+def test_what_did_not_go_well_is_handed_on_written_or_not(
+    errors: bool, fields: dict[str, Any], failed: bool
+) -> None:
+    lines: list[Mapping[str, Any]] = []
+    handed: list[Mapping[str, Any]] = []
+    access = AccessLog(lines.append, lambda: 1.0, lambda: WALL, handed.append)
+    settings = SimpleNamespace(errors=errors, slower_than=0.5, sample=0.0)
+    access.configure(SimpleNamespace(access=settings))
+    access.record(exchange(**fields), 100.1)
+    assert [each["path"] for each in handed] == ["/orders"] * failed
+    assert len(lines) == (failed and errors)
+
+
+@pytest.mark.parametrize(
+    ("now", "sample", "written"), [(100.6, 0.0, True), (100.1, 0.6, True), (100.1, 0.4, False)]
+)
+def test_a_failure_may_get_its_line_for_another_reason(
+    now: float, sample: float, written: bool
+) -> None:
+    access, lines = log(errors=False, sample=sample)
+    access.record(exchange(status=503, flags="UF"), now)
+    assert len(lines) == written
+
+
 def test_a_refusal_names_its_rule() -> None:
     access, lines = log()
     refusal = Refusal(429, "RL", "limit spent", rule="inbound.rate_limits[0]")
