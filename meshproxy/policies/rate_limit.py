@@ -170,7 +170,7 @@ def _limit(spec: RateLimitSpec, scope: Scope, name: str) -> Limit:
     counts = _counts(scope, name, kept)
     written = (spec.model_dump_json(), scope.rule, scope.hops)
     about = {
-        "scope": scope.owner,
+        "scope": scope.rule.partition(" (")[0],
         "upstream": scope.cluster.name,
         "limit": units.write_rate(spec.limit.count, spec.limit.seconds),
         "burst": _burst(spec) if spec.algorithm == "token_bucket" else None,

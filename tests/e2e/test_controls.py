@@ -116,7 +116,7 @@ def test_a_reload_ends_every_order_and_a_failed_one_none(sidecar: Sidecar, app: 
     ended = [line["ended"] for line in sidecar.log_lines() if line["event"] == "overrides_ended"]
     assert ended[-1] == [
         f"upstream=users&endpoint={app.address}&force=open",
-        "limit=few&scope=inbound&upstream=app&mode=off",
+        "limit=few&scope=inbound.rate_limits[0]&upstream=app&mode=off",
     ]
 
 

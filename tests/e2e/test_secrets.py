@@ -41,6 +41,7 @@ inbound:
     - {match: {path: /varied, headers: {authorization: "Bearer ${CANARY_TOKEN}"}}}
     - match: {path: /limited, headers: {x-key: "file:<secret>"}}
       rate_limits: [{name: tight, limit: 1/m, burst: 1, per: "header:x-key"}]
+      concurrency: {max: 5}
 outbound:
   listen: <outbound>
   services:
@@ -58,6 +59,9 @@ ADMIN = (
     "/stats",
     "/failures",
     "/explain",
+    "/config/text",
+    "/config/history",
+    "/config/history?number=1",
 )
 PROBES = ("/metrics", "/livez", "/readyz", "/startupz", "/health")
 FULL = Path(__file__).parents[2] / "config" / "meshproxy.yaml"
