@@ -35,6 +35,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         shadow  circuit_breaker  circuits  panic  health_check  retries  fallback
         deadlines  hedge  faults
         cache  cache_store  cache_keys  cache_flights  cache_intake
+        cache_foreseen
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  checkup  classify  fields
                  explanation

@@ -82,6 +82,7 @@ WITHOUT_TEST: dict[str, str] = {
     "core/route.py": "records and Protocols",
     "core/verdict.py": "records and one table: tests/dataplane/test_conductor.py walks it",
     "logic/rehearsal.py": "its counts equal those of real places: tests/policies/test_played.py",
+    "policies/cache_foreseen.py": "held to the other half: tests/dataplane/test_foresight.py",
     "policies/learner.py": "the half of a policy: tests/policies/test_concurrency.py",
     "policies/places.py": "the half of a policy: tests/policies/test_concurrency.py",
     "policies/sheds.py": "one counter: tests/policies/test_concurrency.py, test_overload.py",

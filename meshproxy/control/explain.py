@@ -278,6 +278,8 @@ def _chance(chance: float | None) -> float | None:
 
 def _step(step: Step) -> dict[str, Any]:
     said: dict[str, Any] = {"policy": step.policy, "says": step.says, "rule": step.rule}
+    if step.data and step.policy != "rate_limits":
+        said["data"] = dict(step.data)
     if step.verdict is not None:
         said |= {"verdict": _word(step), "chance": step.chance}
     return said

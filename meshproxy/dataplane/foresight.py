@@ -26,8 +26,8 @@ from meshproxy.core.explanation import (
     Step,
 )
 from meshproxy.core.route import Endpoint, Part, Plan, Route
-from meshproxy.core.verdict import Failure, Hold, Refusal, Reset, Served
-from meshproxy.dataplane import choice, heads, refusals, requests
+from meshproxy.core.verdict import Hold, Refusal, Reset, Served
+from meshproxy.dataplane import choice, endings, heads, refusals, requests
 from meshproxy.dataplane.bounds import clocks, worst
 from meshproxy.dataplane.listener import own_block
 from meshproxy.dataplane.rewrites import rewrites
@@ -156,8 +156,8 @@ class _Walk:
         exchange = self._exchange
         self._waits += hold.seconds
         self._now += hold.seconds
-        if exchange.deadline and self._now > exchange.deadline:
-            failure, rule = Failure.TIMEOUT, exchange.route.rule
+        if exchange.deadline and self._now >= exchange.deadline:
+            failure, rule = endings.whose_time(exchange), exchange.route.rule
             return self._despair(Refusal(failure.status, failure.reason, failure.detail, rule))
         return None if hold.expired is None else self._refused(hold.expired)
 

@@ -166,22 +166,24 @@ class Turns:
 
     __slots__ = ("_candidates", "_heap", "_start")
 
-    def __init__(self, candidates: Sequence[Candidate], start: float) -> None:
+    def __init__(
+        self, candidates: Sequence[Candidate], start: float, turns: Sequence[Due] = ()
+    ) -> None:
         self._candidates = candidates
         self._start = start
-        self._heap: list[Due] = []
+        self._heap: list[Due] = list(turns)
 
     def take(self) -> int:
         """The index of whose turn it is; the turn is then used up."""
-        if not self._heap:
-            self._heap = self._line_up()
-        return _turn(self._heap)
+        due, order, index, step = (self._heap or self._line_up())[0]
+        heapreplace(self._heap, (due + step, order, index, step))
+        return index
 
     def upcoming(self) -> Iterator[int]:
         """Whose turns come next, without end; none is used up."""
-        heap = self._heap[:] or self._line_up()
+        later = Turns(self._candidates, self._start, self._heap)
         while True:
-            yield _turn(heap)
+            yield later.take()
 
     def is_new(self) -> bool:
         """Whether nobody has had a turn yet: who begins is left to chance."""
@@ -190,15 +192,8 @@ class Turns:
     def _line_up(self) -> list[Due]:
         count = len(self._candidates)
         first = int(self._start * count)
-        heap: list[Due] = []
         for index, candidate in enumerate(self._candidates):
             step = 1.0 / candidate.weight
-            heap.append((0.5 * step, (index - first) % count, index, step))
-        heapify(heap)
-        return heap
-
-
-def _turn(heap: list[Due]) -> int:
-    due, order, index, step = heap[0]
-    heapreplace(heap, (due + step, order, index, step))
-    return index
+            self._heap.append((0.5 * step, (index - first) % count, index, step))
+        heapify(self._heap)
+        return self._heap

@@ -6,6 +6,7 @@ asks for a retry of it, is decided before.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 LOOK_BACK = 10.0
@@ -88,9 +89,12 @@ def spend(allowance: Allowance, reserve: Reserve, counts: tuple[int, int], now: 
     So retries stay below the larger of the two and not below their sum, and a total outage
     at any but a trickle of requests costs the upstream `ratio` more and nothing else.
     """
-    tokens = _tokens(allowance, reserve, now)
-    granted = _grants(allowance, tokens, counts)
+    requests, retries = counts
+    elapsed = max(0.0, now - reserve.stamp)
     reserve.stamp = now
+    tokens = min(_reserve_size(allowance), reserve.tokens + elapsed * allowance.per_second)
+    earned = retries + 1 <= allowance.ratio * requests + _EXACT
+    granted = earned or tokens >= 1.0 - _EXACT
     reserve.tokens = max(0.0, tokens - 1.0) if granted else tokens
     return granted
 
@@ -99,15 +103,4 @@ def would_spend(
     allowance: Allowance, reserve: Reserve, counts: tuple[int, int], now: float
 ) -> bool:
     """What `spend` would answer; nothing is taken."""
-    return _grants(allowance, _tokens(allowance, reserve, now), counts)
-
-
-def _tokens(allowance: Allowance, reserve: Reserve, now: float) -> float:
-    elapsed = max(0.0, now - reserve.stamp)
-    return min(_reserve_size(allowance), reserve.tokens + elapsed * allowance.per_second)
-
-
-def _grants(allowance: Allowance, tokens: float, counts: tuple[int, int]) -> bool:
-    requests, retries = counts
-    earned = retries + 1 <= allowance.ratio * requests + _EXACT
-    return earned or tokens >= 1.0 - _EXACT
+    return spend(allowance, copy(reserve), counts, now)

@@ -25,6 +25,7 @@ MOST_WEIGHED = 64
 
 Likely = Callable[[balance.Candidate, balance.Candidate, float], float]
 """(one, other, now) -> how likely `other` is the better choice, over all draws."""
+
 _CUT_SHORT = (Failure.OUTRUN, Failure.DEADLINE)
 """Attempts that others ended: how long they had taken is the least that they would have."""
 

@@ -7,18 +7,17 @@ the walk of an exchange.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from meshproxy.core.explanation import Step
 from meshproxy.core.fields import Duration, Size
 from meshproxy.core.verdict import Hold, Refusal, Served
-from meshproxy.logic import caching, freshness
-from meshproxy.policies.cache_flights import HOLD, Flights
+from meshproxy.logic import freshness
+from meshproxy.policies.cache_flights import Flights
+from meshproxy.policies.cache_foreseen import STANDS_IN, Foreseen, serve
 from meshproxy.policies.cache_intake import Bounds, Intake
 from meshproxy.policies.cache_keys import CONDITIONS, Secondary, is_plain, primary
 from meshproxy.policies.cache_store import Counts, Entry, Key, Store
@@ -37,7 +36,6 @@ AGAIN = 1.0
 """Seconds between two tries to renew an answer whose upstream fails."""
 
 _MISS = b"x-cache: MISS\r\n"
-_STANDS_IN = b"x-fallback: cache\r\n"
 _GONE = object()
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 """RFC 9110 section 9.2.1; any other method may have changed what it names."""
@@ -96,7 +94,7 @@ class CacheSpec(Spec):
         return Cache(spec, scope, store, flights, counts, causes)
 
 
-class Cache:
+class Cache(Foreseen):
     """The rule of one route, over answers that outlive it.
 
     `_asking` are exchanges on their way to the upstream, each with the stored answer that it
@@ -155,26 +153,24 @@ class Cache:
 
     def _from(self, entry: Entry, exchange: Exchange, wished: Wishes, now: float) -> Served | None:
         """What is stored, if it is good enough for this caller."""
-        word = self._good_as(entry, wished, now)
-        if word == "hit":
+        over = freshness.staleness(entry.says, now - entry.born, self._ttl, wished)
+        if over == 0.0:
             waited = self._flights.has_waited(exchange)
             self._count(exchange, "coalesced" if waited else "hit")
             return serve(entry, exchange, b"HIT", now)
+        word = self._stale_as(entry, over, wished, now)
         if word == "stale":
             self._count(exchange, "stale")
             refresh = self._renewal(entry, exchange, now)
             return serve(entry, exchange, b"STALE", now, refresh)
         if word == "fallback":
             self._count(exchange, "fallback")
-            return serve(entry, exchange, b"STALE", now, more=_STANDS_IN)
+            return serve(entry, exchange, b"STALE", now, more=STANDS_IN)
         return None
 
-    def _good_as(self, entry: Entry, wished: Wishes, now: float) -> str:
-        """`hit`, `stale` or `fallback`; empty where it will not do."""
+    def _stale_as(self, entry: Entry, over: float, wished: Wishes, now: float) -> str:
+        """`stale` or `fallback`, over its time for so long; empty where it will not do."""
         says = entry.says
-        over = freshness.staleness(says, now - entry.born, self._ttl, wished)
-        if over == 0.0:
-            return "hit"
         if over <= self._meanwhile(says) or over <= freshness.stale_for(says, b"", wished.stale):
             return "stale"
         return "fallback" if now < entry.failing_until and over <= self._on_error(says) else ""
@@ -263,12 +259,9 @@ class Cache:
         return None
 
     def rescue(self, exchange: Exchange, refusal: Refusal | None, now: float) -> Served | None:
-        status = exchange.status if refusal is None else refusal.status
-        why = "" if self._causes is None else self._causes.why(exchange, refusal)
-        if not self._may_rescue(exchange, status) or (self._causes is not None and not why):
-            return None
-        entry = self._find(exchange)
-        if entry is None:
+        why = self._cause(exchange, refusal)
+        entry = None if why is None else self._find(exchange)
+        if why is None or entry is None:
             return None
         over = self._over(entry, now)
         if over < 0.0:
@@ -277,60 +270,21 @@ class Cache:
         if self._causes is not None:
             self._causes.count(why)
         self._close(exchange, "fallback")
-        return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
+        return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=STANDS_IN)
 
-    def _may_rescue(self, exchange: Exchange, status: int) -> bool:
-        return status >= 500 and exchange.method in self._methods and is_plain(exchange)
+    def _cause(self, exchange: Exchange, refusal: Refusal | None) -> str | None:
+        """Why what is stored may stand in, empty by the cache's own rules; None: it may not."""
+        if exchange.method not in self._methods or not is_plain(exchange):
+            return None
+        status = exchange.status if refusal is None else refusal.status
+        if status < 500:
+            return None
+        return "" if self._causes is None else self._causes.why(exchange, refusal) or None
 
     def _over(self, entry: Entry, now: float) -> float:
         """For how long it has been stale; below zero where that is too long for any error."""
         over = freshness.staleness(entry.says, now - entry.born, self._ttl, freshness.NONE)
         return -1.0 if over > 0.0 and over > self._on_error(entry.says) else over
-
-    # What would be, for those who only ask
-
-    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
-        if exchange.method not in self._methods:
-            yield Step("not for this method")
-        elif not is_plain(exchange):
-            yield Step("passes by: it asks for a part, has a body, or is a tunnel")
-        else:
-            yield self._expected(exchange, now)
-
-    def _expected(self, exchange: Exchange, now: float) -> Step:
-        said = exchange.taken.get(b"cache-control")
-        wished = freshness.NONE if said is None else freshness.wishes(said, exchange.peer.trusted)
-        entry = self._peek(exchange)
-        if entry is not None:
-            age = f"stored {max(0.0, now - entry.born):.3g} s ago"
-            word = self._good_as(entry, wished, now)
-            if word:
-                mark = b"HIT" if word == "hit" else b"STALE"
-                return Step(f"{word}: {age}", serve(entry, exchange, mark, now))
-        if wished.only_if_cached:
-            return Step("only-if-cached, and nothing that would do is stored", self._absent)
-        may_wait = self._may_wait(exchange, entry, wished)
-        if may_wait and self._flights.would_wait(self._key(exchange)):
-            return Step("waits for another's fetch of the same", HOLD)
-        return Step("miss: nothing is stored" if entry is None else f"{age}: asked for anew")
-
-    def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:  # noqa: ARG002  # a phase
-        if exchange.method != b"GET" or not is_plain(exchange):
-            return []
-        entry = self._peek(exchange)
-        ours = entry is not None and CONDITIONS.isdisjoint(exchange.taken)
-        return [entry.says.validator] if ours and entry and entry.says.validator else []
-
-    def stands_in(self, exchange: Exchange, refusal: Refusal, now: float) -> Step | None:
-        may = self._may_rescue(exchange, refusal.status)
-        if self._causes is not None and not self._causes.why(exchange, refusal):
-            may = False
-        entry = self._peek(exchange) if may else None
-        over = -1.0 if entry is None else self._over(entry, now)
-        if entry is None or over < 0.0:
-            return None
-        served = serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
-        return Step("stands in with what is stored", served)
 
     # Keys and counts
 
@@ -340,14 +294,6 @@ class Cache:
         if names is None:
             return None
         return self._store.get((key, self._secondary.of(exchange, names)))
-
-    def _peek(self, exchange: Exchange) -> Entry | None:
-        """The same, for those who only ask."""
-        key = primary(exchange)
-        names = self._store.names(key)
-        if names is None:
-            return None
-        return self._store.peek((key, self._secondary.of(exchange, names)))
 
     def _key(self, exchange: Exchange) -> Key:
         """Under which it would be found, as far as is known before an answer says more."""
@@ -370,17 +316,3 @@ class Cache:
 
     def _count(self, exchange: Exchange, result: str) -> None:
         self._counts[self._direction, exchange.route.name, result] += 1
-
-
-def serve(
-    entry: Entry, exchange: Exchange, word: bytes, now: float,
-    refresh: bytes | None = None, more: bytes = b"",
-) -> Served:  # fmt: skip
-    """The stored answer, or a 304 where the caller has it already."""
-    says, taken = entry.says, exchange.taken
-    told = b"age: %d\r\nx-cache: %b\r\n%b" % (max(0, int(now - entry.born)), word, more)
-    if not CONDITIONS.isdisjoint(taken) and freshness.not_modified(
-        says, taken.get(b"if-none-match", b""), taken.get(b"if-modified-since", b"")
-    ):
-        return Served(304, caching.of_a_304(entry.fields) + told, b"", "", refresh)
-    return Served(says.status, entry.fields + told, entry.body, "", refresh)

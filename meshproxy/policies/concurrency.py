@@ -102,6 +102,11 @@ def _busy(most: int) -> str:
     return f"concurrency: all {most} places are taken"
 
 
+def _full(most: int, room: int) -> str:
+    full = f", and so is the queue of {room}" if room else ""
+    return f"concurrency: all {most} places are taken{full}"
+
+
 class Concurrency:
     """The rule of one generation of the file, over places that outlive it."""
 
@@ -155,7 +160,7 @@ class Concurrency:
         verdict: Refusal | Hold | None = None
         if free <= 0 or waiting:
             full = waiting >= room and not (room and places.line.would_give_way(exchange.priority))
-            verdict = self._refusal(self._full(most, room)) if full else self._wait
+            verdict = self._refusal(_full(most, room)) if full else self._wait
             timeout = write_duration(self._spec.queue_timeout)
             says += ": refused" if full else f": waits, {timeout} at most"
         data = {"max": most, "in_use": most - free, "queue": room, "queued": waiting,
@@ -180,15 +185,11 @@ class Concurrency:
 
     def _refused(self, exchange: Exchange) -> Refusal:
         self._count(exchange, "concurrency")
-        return self._refusal(self._full(self._max, self._queue))
+        return self._refusal(_full(self._max, self._queue))
 
     def _count(self, exchange: Exchange, why: str) -> None:
         self._places.refused += 1
         self._sheds.count(self._direction, exchange.route.name, why)
-
-    def _full(self, most: int, room: int) -> str:
-        full = f", and so is the queue of {room}" if room else ""
-        return f"{_busy(most)}{full}"
 
     def _refusal(self, detail: str) -> Refusal:
         return Refusal(503, "UO", detail, self._rule, max(1.0, self._spec.queue_timeout))

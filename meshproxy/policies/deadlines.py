@@ -126,8 +126,11 @@ class Deadlines:
 
     def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:
         """The fields that tell what is left."""
-        left = _left(exchange, now)
-        return [self._lines_of(exchange).with_left(left)] if left else []
+        before = len(exchange.added)
+        self.depart(exchange, now)
+        added = exchange.added[before:]
+        del exchange.added[before:]
+        return added
 
     def _ended(self, exchange: Exchange, ends: float, now: float) -> None:
         if now < ends or "UT" not in exchange.flags:
@@ -139,11 +142,9 @@ class Deadlines:
         """Tell this attempt what is left now: waits and earlier attempts are taken off."""
         left = _left(exchange, now)
         if left:
-            exchange.added.append(self._lines_of(exchange).with_left(left))
-
-    def _lines_of(self, exchange: Exchange) -> _Lines:
-        grpc = deadline.GRPC in exchange.taken and exchange.peer.trusted
-        return self._lines_and_grpc if grpc else self._lines
+            grpc = deadline.GRPC in exchange.taken and exchange.peer.trusted
+            lines = self._lines_and_grpc if grpc else self._lines
+            exchange.added.append(lines.with_left(left))
 
 
 class _Lines:

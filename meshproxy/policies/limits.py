@@ -132,17 +132,12 @@ class Limit:
         for limits in tuple(self._holders):
             limits.sort()
 
-    def refuse(self, exchange: Exchange, wait: float) -> Refusal:
+    def refusal(self, exchange: Exchange, wait: float) -> Refusal:
         """The answer to a request for which this limit has room in `wait` seconds.
 
         The fields are those of draft-ietf-httpapi-ratelimit-headers; its `t` and
         `retry-after` agree, and whoever waits so long alone is admitted.
         """
-        self.refused.add(exchange.route.name)
-        return self.refusal(exchange, wait)
-
-    def refusal(self, exchange: Exchange, wait: float) -> Refusal:
-        """The same, uncounted."""
         gate = self._gate.chosen(exchange)
         words = self._words.get(gate)
         if words is None:
@@ -241,7 +236,8 @@ class RateLimits:
             if limit.take(exchange, now) > 0.0:
                 at = self._asked.index(limit)
                 tightest, longest = _tightest(self._in_force, at, exchange, now)
-                return tightest.refuse(exchange, longest)
+                tightest.refused.add(exchange.route.name)
+                return tightest.refusal(exchange, longest)
         return None
 
     def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:

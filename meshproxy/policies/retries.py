@@ -291,7 +291,9 @@ class Retries:
         requests, retries = counts
         budget = f"{retries} retries of {requests} requests in {LOOK_BACK:g} s"
         says = f"{says}; the budget has {'room' if bears else 'no room'} ({budget})"
-        yield Step(says, data={"attempts": self._attempts, "when": self._when, "budget": bears})
+        yield Step(
+            says, data={"attempts": self._attempts, "when": list(self._when), "budget": bears}
+        )
 
     def tries(self, exchange: Exchange) -> Tries:  # noqa: ARG002  # of whatever failed
         """The longest pause is one to which chance adds nothing."""

@@ -8,6 +8,7 @@ on top goes to the next one on the ring (Mirrokni, Thorup, Zadimoghaddam 2016). 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 from meshproxy.core.explanation import Choice
@@ -65,23 +66,7 @@ class RingHash:
         circle = self._ring or self._draw()
         key = self._key(exchange)
         place = ring.place(key) if key else int(self._random() * SPACE)
-        return self._at(circle, place, self._in_flight(), exchange, allowed)
-
-    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # Pick
-        circle, key = self._ring or self._draw(), self._key(exchange)
-        if not key:
-            able = [endpoint for endpoint in self._endpoints if allowed(endpoint)]
-            says = "no key to hash, so a place on the ring is drawn: ring_hash"
-            return Choice(tuple((each, None) for each in able), says) if able else None
-        load = self._load + 1 if self._left else sum(each.load for each in self._endpoints)
-        endpoint = self._at(circle, ring.place(key), load, exchange, allowed)
-        says = "the first on the ring from its key that may be tried and is not too busy: ring_hash"
-        return None if endpoint is None else Choice(((endpoint, 1.0),), says)
-
-    def _at(
-        self, circle: Ring, place: int, load: int, exchange: Exchange, allowed: Allowed
-    ) -> Endpoint | None:
-        share = self._bound * (load + 1) / self._weight
+        share = self._bound * (self._in_flight() + 1) / self._weight
         endpoints, tried = self._endpoints, exchange.tried
         full: list[Endpoint] = []
         again = None
@@ -96,6 +81,17 @@ class RingHash:
             else:
                 full.append(endpoint)
         return self._within(full) if full else again
+
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:
+        """A copy picks: what is counted for a pick is then not counted here."""
+        if not self._key(exchange):
+            able = [endpoint for endpoint in self._endpoints if allowed(endpoint)]
+            says = "no key to hash, so a place on the ring is drawn: ring_hash"
+            chance = 1.0 if len(able) == 1 else None
+            return Choice(tuple((each, chance) for each in able), says) if able else None
+        endpoint = copy(self).pick(exchange, allowed, now)
+        says = "the first on the ring from its key that may be tried and is not too busy: ring_hash"
+        return None if endpoint is None else Choice(((endpoint, 1.0),), says)
 
     def _within(self, full: Sequence[Endpoint]) -> Endpoint:
         """The first that is within the bound when only these share the load.

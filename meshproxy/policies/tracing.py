@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from meshproxy.core.exchange import Exchange
+from meshproxy.core.exchange import Exchange, Telling
 from meshproxy.core.explanation import TOLD, Step
 from meshproxy.core.fields import Percent
 from meshproxy.logic import trace
@@ -103,7 +103,7 @@ class Tracing:
         trace_id, span, request_id = next(self._identities)
         if not self.replaces.isdisjoint(exchange.taken):
             if TOLD in exchange.taken and told.asks(exchange):
-                exchange.more().story = []
+                exchange.extras = Telling()
             given = exchange.header(b"x-request-id")
             if given is not None and _REQUEST_ID.fullmatch(given) is not None:
                 request_id = given

@@ -16,6 +16,8 @@ from meshproxy.core.checkup import Checked, Heard
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.dataplane.foresight import foresee, head_of
+from meshproxy.policies.overload import Gauge
+from meshproxy.policies.sticky import mark
 from meshproxy.settings.errors import ConfigError
 from tests.chaos.virtual import Caller, Site, Wire
 
@@ -43,7 +45,7 @@ GOOD = (
     ("idempotency-key", "k"), ("max-forwards", "3"),
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     ("b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0"), ("content-length", "4"),
-    ("authorization", "Bearer secret"), ("proxy-authorization", "Basic x"), ("upgrade", "h2c"),
+    *[("cookie", "to=" + mark("users", "10.0.1.1:80").decode())] * 3, ("authorization", "Bearer secret"), ("proxy-authorization", "Basic x"), ("upgrade", "h2c"),
 )  # fmt: skip
 
 BAD = (
@@ -84,6 +86,8 @@ class Maker:
             }
         if self.maybe(0.5):
             tree["trust"] = {"forwarded_from": ["127.0.0.0/8"], "hops": self.one(1, 2)}
+        if self.maybe(0.3):
+            tree["overload"] = {"mode": self.one("enforce", "enforce", "shadow")}
         tree["inbound"] = {
             "app": "http://10.0.0.1:80",
             **self.policies("inbound", []),
@@ -173,7 +177,7 @@ class Maker:
             "deadlines": (0.3, dict),
             "priority": (0.3, lambda: {"header": "x-priority"}),
             "faults": (0.2, self.faults),
-            "cache": (0.3, lambda: self.one({"ttl": "2s"}, {}, {"per": "header:x-client-id"})),
+            "cache": (0.3, self.cache),
             "retry": (0.4, self.retry),
             "fallback": (0.3, lambda: self.fallback(others)),
             "circuit_breaker": (0.6, self.breaker),
@@ -189,6 +193,12 @@ class Maker:
             if self.maybe(chance):
                 made[key] = make()
         return made
+
+    def cache(self) -> dict[str, Any]:
+        return self.one(
+            {"ttl": "2s"}, {}, {"per": "header:x-client-id"}, {"stale_while_revalidate": "1ms"},
+            {"stale_while_revalidate": "1ms", "stale_if_error": "1ms"},
+        )  # fmt: skip
 
     def concurrency(self) -> dict[str, Any]:
         return {
@@ -213,6 +223,8 @@ class Maker:
         return self.one("off", {"attempts": self.one(0, 1, 3)}, {"per_try_timeout": "40ms"})
 
     def fallback(self, others: list[str]) -> dict[str, Any]:
+        if self.maybe(0.2):
+            return {"stale": "5s", "on": ["503", "no-endpoint", "breaker-open"]}
         if others and self.maybe(0.6):
             return {"service": self.one(*others)}
         return {"static": {"status": self.one(200, 503), "body": "instead"}}
@@ -336,6 +348,10 @@ class Asked(Site):
         draw = self.maker.random.random()
         if draw < 0.5:
             self.time.pass_by(self.maker.one(0.0, 0.001, 0.05, 0.3, 1.0, 6.0))
+        for cell in self.cells():
+            if isinstance(cell, Gauge):
+                cell.pressure.level = self.maker.one(0.0, 0.0, 0.0, 0.7, 1.4, 2.6)
+                cell.pressure.why = "memory"
         if draw < 0.15:
             for cell in self.cells():
                 if isinstance(cell, Checked):

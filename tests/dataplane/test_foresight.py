@@ -47,6 +47,8 @@ def spent(told: Explanation, later: Explanation, mode: str) -> str:
         if step.policy == "rate_limits" and step.data["mode"] in ("enforce", mode)
     )
     before, after = left(told, mode), left(later, mode)
+    if later.elsewhere is not None or (later.outcome.reason == "UO" and not after):
+        return ""  # whoever asks next meets other limits, or is shed before any is asked
     wrong = {
         key: (count, after[key])
         for key, count in before.items()

@@ -379,3 +379,14 @@ def test_one_that_is_let_go_comes_back_step_by_step() -> None:
     assert [walk.ask(), walk.ask()] == [200, 200]
     assert state_of(scope, "a")["state"] == "closed"
     assert told_of(scope) == [("open", "half_open"), ("half_open", "closed")]
+
+
+def test_explain_tells_that_an_operator_holds_it() -> None:
+    scope = scope_of("a")
+    breaker = built(scope)
+    (endpoint,) = scope.cluster.endpoints
+    held(scope, "a", "open")
+    regard = breaker.regard(endpoint, 101.0)
+    assert (regard.may, regard.says) == (False, "circuit open, forced by an operator")
+    held(scope, "a", "closed")
+    assert breaker.regard(endpoint, 101.0).may

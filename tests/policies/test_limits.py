@@ -217,3 +217,16 @@ def test_whoever_holds_a_limit_no_more_is_forgotten() -> None:
         scene.limits({"limit": "1/h"})
     gc.collect()
     assert len(limit_named(scene, "all")._holders) == 0
+
+
+def test_explain_tells_what_an_operator_has_set() -> None:
+    scene = Scene()
+    limits = scene.limits({"name": "few", "limit": "1/h"}, {"name": "many", "limit": "9/h"})
+    few = limit_named(scene, "few")
+    admitted(limits, 1)
+    few.steer("shadow", NOW)
+    steps = list(limits.explain(exchange(), NOW))
+    assert [step.verdict for step in steps] == [None, None]
+    assert steps[1].says.endswith("an operator set it to shadow")
+    few.steer("off", NOW)
+    assert [step.data["mode"] for step in limits.explain(exchange(), NOW)] == ["enforce", "off"]

@@ -28,6 +28,7 @@ outbound:
         - {name: create-order, match: POST /orders}
         - {match: "GET /a"}
     down: {endpoints: [10.0.3.12:8080], fallback: {static: {status: 207}}}
+    weak: {endpoints: [10.0.3.13:8080], retry: off, fallback: {service: pay}}
 """
 ASK = "x-meshproxy-explain: 1"
 
@@ -71,8 +72,8 @@ def test_an_answer_tells_where_it_came_from_and_what_it_took() -> None:
     proxy.answer(wire, OK)
     assert explained(client) == [
         (
-            "route=create-order; rule=f.yaml:10; upstream=pay; endpoint=10.0.3.11:8080; attempts=2; "
-            "limits=per-client 1/2 left; breaker=closed; retried=503"
+            "route=create-order; rule=f.yaml:10; upstream=pay; endpoint=10.0.3.11:8080; "
+            "attempts=2; limits=per-client 1/2 left; breaker=closed; retried=503"
         )
     ]
 
@@ -108,6 +109,16 @@ def test_an_answer_from_the_file_is_called_served() -> None:
     assert "attempts=3" in found
     assert "retried=connect-failure,connect-failure" in found
     assert found.endswith("served=207")
+
+
+def test_another_service_that_stood_in_is_told() -> None:
+    proxy = Proxy()
+    client = proxy.ask("/", ASK, host="weak")
+    proxy.refuse()
+    proxy.answer(proxy.connect(), OK)
+    (found,) = explained(client)
+    assert found.startswith("route=default; rule=f.yaml:6; upstream=pay; ")
+    assert found.endswith("breaker=closed; retried=connect-failure>pay")
 
 
 @pytest.mark.parametrize(
