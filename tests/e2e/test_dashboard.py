@@ -7,12 +7,15 @@ to anybody but the sidecar.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshproxy.control.live import LISTENERS
+
 from .browser import Visit, chromium
-from .harness import Origin, Sidecar, answering, eventually, fetch, reply
+from .harness import Client, Origin, Sidecar, answering, eventually, fetch, reply
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -266,6 +269,22 @@ def test_routes_are_sorted_by_what_is_asked_for(visit: Open, sidecar: Sidecar) -
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("Route")
     head.click()
     page.locator("th[aria-sort=descending]").wait_for()
+
+
+def test_a_page_too_many_says_so_and_waits_for_its_turn(browser: Browser) -> None:
+    config = "inbound: {listen: <inbound>, app: 'http://127.0.0.1:1'}\n"
+    with Sidecar.running(config) as sidecar, ExitStack() as crowd:
+        for _ in range(LISTENERS):
+            reader = crowd.enter_context(Client(sidecar.admin))
+            reader.send(b"GET /live?every=60s HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert reader.reader.response_head().status == 200
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{sidecar.admin[1]}")
+        page.get_by_text("refuses another live reader").wait_for()
+        crowd.close()
+        page.get_by_text("ready", exact=True).wait_for()
+        assert page.locator("#banners").inner_text() == ""
+        page.close()
 
 
 def test_a_lost_connection_is_said_and_found_again(browser: Browser) -> None:

@@ -22,6 +22,7 @@ new Explain();
 let latest = null;
 let paused = false;
 let connected = false;
+let refused = false;
 
 // ---- what comes
 
@@ -35,8 +36,9 @@ function heard(event, fresh) {
   else if (back) head();
 }
 
-function lost() {
+function lost(byRefusal) {
   connected = false;
+  refused = byRefusal;
   head();
 }
 
@@ -75,7 +77,9 @@ const shown = new Map();
 
 function banners() {
   const wanted = new Map();
-  if (!connected && latest) {
+  if (!connected && refused) {
+    wanted.set("refused", ["bad", "The sidecar refuses another live reader, as it has as many as it takes at once. Close one of the others; this page tries again by itself."]);
+  } else if (!connected && latest) {
     wanted.set("lost", ["bad", `The sidecar does not answer since ${clock(latest.at)}. What you see is from then; this page tries again by itself.`]);
   }
   if (latest && !latest.reload.ok) {

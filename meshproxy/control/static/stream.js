@@ -1,7 +1,7 @@
 // The live connection: events in, with a word about how it stands, and the last five minutes.
 //
 // The browser's EventSource comes back by itself after a broken connection, but not after a
-// refusal; both look the same from here. Nothing is drawn here.
+// refusal. Nothing is drawn here.
 
 export const SPAN = 300;
 const SILENCE = 5000;
@@ -29,15 +29,16 @@ export class Stream {
     };
     this.source.onerror = () => {
       this.fresh = true;
-      this.lost();
-      if (this.source.readyState === EventSource.CLOSED) this.again();
+      const refused = this.source.readyState === EventSource.CLOSED;
+      this.lost(refused);
+      if (refused) this.again();
     };
   }
 
   look() {
     const silent = this.last && Date.now() - this.last > SILENCE;
     if (silent && this.source.readyState === EventSource.OPEN) {
-      this.lost();
+      this.lost(false);
       this.source.close();
       this.again();
     }
