@@ -22,7 +22,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         choice  endings  races  keeping  throttle
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
-        foresight  rewrites  bounds
+        foresight  rewrites  bounds  census
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
         tap  columns  figures  recent  versions  bugs  stacks  profile  flame

@@ -37,7 +37,8 @@ from meshproxy.core.checkup import Checked
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
-from meshproxy.core.route import Cluster, Endpoint, Plan, Snapshot
+from meshproxy.core.route import Endpoint, Plan, Snapshot
+from meshproxy.dataplane.census import cluster_samples, listener_samples
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
 from meshproxy.dataplane.foresight import foresee
@@ -369,28 +370,6 @@ class App:
 def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
     """What a sidecar that has just started on this file would do; nothing is opened."""
     return offline.explained(settings, asked, Kinds, foresee)
-
-
-def listener_samples(front: Front) -> Iterable[Sample]:
-    """Connections of callers, counted when asked."""
-    downstream: dict[str, int] = {}
-    for listener in front.listeners:
-        direction = listener.plan.direction
-        downstream[direction] = downstream.get(direction, 0) + len(listener.clients)
-    for direction, count in downstream.items():
-        yield Sample("meshproxy_downstream_connections", (("direction", direction),), float(count))
-    for direction, count in front.refused().items():
-        labels = (("direction", direction),)
-        yield Sample("meshproxy_downstream_connections_refused_total", labels, float(count))
-
-
-def cluster_samples(cluster: Cluster) -> Iterable[Sample]:
-    """Connections to one upstream."""
-    idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
-    open_ = sum(endpoint.connections for endpoint in cluster.endpoints)
-    for state, count in (("idle", idle), ("active", open_ - idle)):
-        labels = (("upstream", cluster.name), ("state", state))
-        yield Sample("meshproxy_upstream_connections", labels, float(count))
 
 
 def _places(settings: Settings) -> dict[str, tuple[str, int]]:

@@ -65,6 +65,7 @@ WITHOUT_TEST: dict[str, str] = {
     "dataplane/front.py": "rebinds real sockets: tests/e2e/test_reload.py",
     "dataplane/listener.py": "a socket and its clients: tests/e2e/test_limits.py, test_reload.py",
     "dataplane/kinds.py": "a table: tests/dataplane/test_requests.py",
+    "dataplane/census.py": "counts connections: tests/e2e/test_limits.py, test_stalls.py",
     "dataplane/choice.py": "part of the walk: tests/dataplane/test_conductor.py",
     "dataplane/endings.py": "part of the walk: tests/dataplane/test_conductor.py",
     "dataplane/keeping.py": "part of the walk: tests/dataplane/test_conductor.py",
