@@ -10,11 +10,11 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
 
     __main__      the command line; loads nothing but the chosen command
     commands/     one file per thing a person types
-        arguments  sources  run  check  starter  remote  top  screen  events
+        arguments  sources  run  check  starter  remote  tap  top  screen  events
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  view  ports  door  serving  probes  admin  health
-        strain  memory  export  collector  live  observer  summary
+        strain  memory  export  collector  tap  live  observer  summary
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
@@ -22,7 +22,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
-        figures  recent  versions
+        tap  columns  figures  recent  versions
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors  otel
@@ -35,11 +35,12 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         cache  cache_store  cache_keys  cache_flights  cache_intake
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  checkup  classify  fields
-                 spans
+                  spans  selection
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency
         gradient  line  rehearsal  pressure  caching  freshness  health  quantile
+        filter  filter_text
 
 The walk of a request, across the rooms.
 

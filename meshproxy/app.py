@@ -50,6 +50,7 @@ from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry, samples_of
 from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 SWEEP = 0.25
 """Seconds between two looks at an idle connection, a slow head and the log's buffer."""
@@ -103,6 +104,8 @@ class App:
         self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
         self._dialer.settle = self._pool.dialled
         self._pool.conductor = self._conductor
+        self._conductor.record_by(self._access.record)
+        self.tap = Tap(self._access, self._conductor.record_by, self._random.random, time.monotonic)
         self._room = Room(descriptors())
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
@@ -125,7 +128,6 @@ class App:
             series=self._telemetry.series,
             cluster_series=self._telemetry.cluster_series,
             kinds=Kinds,
-            record=self._access.record,
             random=self._random,
             tell=self._log.tell,
             versioned=self._telemetry.versions.counting,

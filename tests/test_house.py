@@ -50,6 +50,7 @@ ONLY_IN: dict[str, set[str]] = {
         "control/live.py",
         "control/probes.py",
         "control/serving.py",
+        "control/tap.py",
     },
     "yaml": {"settings/load.py"},
     "httptools": {"dataplane/chunks.py", "dataplane/heads.py"},

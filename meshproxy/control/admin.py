@@ -20,6 +20,7 @@ from meshproxy import __version__
 from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.summary import summary
+from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -54,6 +55,9 @@ def admin_application(view: View) -> web.Application:
     live = Live(view)
     application.router.add_get("/live", live.answer, allow_head=False)
     application.on_shutdown.append(live.close)
+    taps = Taps(view)
+    application.router.add_get("/tap", taps.answer, allow_head=False)
+    application.on_shutdown.append(taps.close)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))

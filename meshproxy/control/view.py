@@ -13,6 +13,7 @@ from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.route import Snapshot
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,10 @@ class View(Protocol):
     @property
     def recent(self) -> Recent:
         """The latest exchanges that did not go well."""
+
+    @property
+    def tap(self) -> Tap:
+        """Where one can listen to every request that ends."""
 
     def loop_lag(self) -> float:
         """Seconds that the event loop was late at worst, of late."""

@@ -235,8 +235,7 @@ class Limits:
 class Plan:
     """Everything one listener needs of a generation of the config.
 
-    `trusts(address)` says whether a peer may speak for others. `record`
-    is called once per concluded exchange: the access log. `routes` are those the table may
+    `trusts(address)` says whether a peer may speak for others. `routes` are those the table may
     answer with, in the order of the file, for whoever shows them.
     """
 
@@ -249,7 +248,6 @@ class Plan:
     kinds: FieldKinds
     limits: Limits
     trusts: Callable[[str], bool]
-    record: Callable[[Exchange, float], None]
     routes: tuple[Route, ...] = ()
 
 

@@ -22,11 +22,17 @@ from meshproxy.dataplane.throttle import Throttled
 # RFC 9110 section 9.2.2: a proxy must not repeat any other method by itself.
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
+Record = Callable[[Exchange, float], None]
+
+
+def _by_nobody(_exchange: Exchange, _now: float) -> None:
+    """Until somebody says who."""
+
 
 class Conductor:
     """Leads each exchange from its head to its log line."""
 
-    __slots__ = ("_clock", "_forget", "_later", "deadlines", "pool", "races")
+    __slots__ = ("_clock", "_forget", "_later", "_record", "deadlines", "pool", "races")
 
     def __init__(self, clock: Callable[[], float], later: Callable[..., Timer], pool: Pool) -> None:
         self._clock = clock
@@ -35,6 +41,11 @@ class Conductor:
         self._forget = self.deadlines.forget
         self.pool = pool
         self.races = Races(self)
+        self._record: Record = _by_nobody
+
+    def record_by(self, record: Record) -> None:
+        """From now on `record` is told of each exchange at its end: the access log, say."""
+        self._record = record
 
     # ---- down: from the client to an upstream
 
@@ -441,7 +452,7 @@ class Conductor:
         series = exchange.route.series
         series.in_flight -= 1
         series.ended(exchange, now)
-        exchange.plan.record(exchange, now)
+        self._record(exchange, now)
         exchange.client.ended(exchange, now)
 
     def leave(self, exchange: Exchange) -> None:

@@ -78,7 +78,7 @@ class AccessLog:
         self._random = random
         self._clock = Clock(wall)
         self._form = form
-        self._line: Callable[[Exchange, float], Mapping[str, Any] | bytes] = self._fields
+        self._line: Callable[[Exchange, float], Mapping[str, Any] | bytes] = self.fields
         self._is_text = False
         self._be_silent()
 
@@ -94,7 +94,7 @@ class AccessLog:
         self._sample = access.sample
         form = self._form or access.format or settings.format
         self._is_text = form == "text"
-        self._line = self._text if self._is_text else self._fields
+        self._line = self._text if self._is_text else self.fields
 
     def _be_silent(self) -> None:
         self._errors = False
@@ -120,7 +120,7 @@ class AccessLog:
         """One with a reason code, that failed, or of a status that may be asked for."""
         fields: Mapping[str, Any] | None = None
         if exchange.flags or exchange.status >= FAILED:
-            fields = self._fields(exchange, now)
+            fields = self.fields(exchange, now)
             self._failed(fields)
         if (
             exchange.status in self._statuses
@@ -130,7 +130,8 @@ class AccessLog:
         ):
             self._write(fields if fields and not self._is_text else self._line(exchange, now))
 
-    def _fields(self, exchange: Exchange, now: float) -> dict[str, Any]:
+    def fields(self, exchange: Exchange, now: float) -> dict[str, Any]:
+        """What the line of an exchange says."""
         route, began = exchange.route, exchange.began
         fields: dict[str, Any] = {
             "time": self._clock.text(),
@@ -139,9 +140,9 @@ class AccessLog:
             "direction": route.direction,
             "route": route.name,
             "upstream": route.cluster.name if route.cluster else "",
-            "endpoint": _endpoint(exchange),
+            "endpoint": endpoint_of(exchange),
             "method": plain(exchange.method[:METHOD_BYTES]),
-            "path": _path(exchange),
+            "path": path_of(exchange),
             "status": exchange.status,
             "reason": exchange.flags,
             "duration_ms": _milliseconds(now - began),
@@ -170,13 +171,13 @@ class AccessLog:
         Where Envoy writes x-forwarded-for it has the client; the user agent is never read.
         """
         took = now - exchange.began
-        asked = f"{_quoted(plain(exchange.method[:METHOD_BYTES]))} {_quoted(_path(exchange))}"
+        asked = f"{_quoted(plain(exchange.method[:METHOD_BYTES]))} {_quoted(path_of(exchange))}"
         line = (
             f'[{self._clock.text(ago=took)}] "{asked} HTTP/1.{exchange.minor}"'
             f" {exchange.status} {exchange.flags or '-'} {exchange.bytes_in} {exchange.bytes_out}"
             f' {round(took * 1000)} {_upstream_ms(exchange)} "{_said(exchange.peer.address)}" "-"'
             f' "{_heard(exchange.request_id)}" "{_heard(exchange.host)}"'
-            f' "{_said(_endpoint(exchange))}" {_ours(exchange)}\n'
+            f' "{_said(endpoint_of(exchange))}" {_ours(exchange)}\n'
         )
         return line.encode()
 
@@ -241,13 +242,13 @@ def _level(exchange: Exchange) -> str:
     return "warning" if exchange.flags else "info"
 
 
-def _endpoint(exchange: Exchange) -> str:
+def endpoint_of(exchange: Exchange) -> str:
     """Where the latest attempt went; "" if none was made."""
     endpoint = exchange.endpoint or (exchange.tried[-1] if exchange.tried else None)
     return endpoint.name if endpoint is not None else ""
 
 
-def _path(exchange: Exchange) -> str:
+def path_of(exchange: Exchange) -> str:
     """Without the query, where secrets are; at most 2 KiB of it."""
     return short(plain((exchange.path or unread_path(exchange.target))[: FIELD + 1]))
 

@@ -63,7 +63,8 @@ def short(text: str) -> str:
     return text if len(text) <= FIELD else f"{text[: FIELD - 3]}..."
 
 
-def _json(fields: Mapping[str, Any]) -> bytes:
+def json_line(fields: Mapping[str, Any]) -> bytes:
+    """Plain data as one line of JSON, in printable ASCII and bounded."""
     try:
         line = orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
@@ -144,7 +145,7 @@ class Log:
         self._fixed_level = level
         self.fixed_form = form
         self._said = ""
-        self.line: Callable[[Mapping[str, Any]], bytes] = _text if form == "text" else _json
+        self.line: Callable[[Mapping[str, Any]], bytes] = _text if form == "text" else json_line
         self._least = LEVELS.index(level or "info")
 
     def configure(self, settings: LogSettings) -> None:
@@ -152,7 +153,7 @@ class Log:
         if settings.level != self._said:
             self._said = settings.level
             self.set_level(self._fixed_level or settings.level)
-        self.line = _text if (self.fixed_form or settings.format) == "text" else _json
+        self.line = _text if (self.fixed_form or settings.format) == "text" else json_line
 
     def set_level(self, level: str) -> None:
         """Write lines of `level` (one of LEVELS) and above from now on."""
@@ -204,7 +205,7 @@ class Log:
 
         Whoever has lines for a text spells them; fields have their `time`, `level` and `event`.
         """
-        self._lines.write(line if isinstance(line, bytes) else _json(line))
+        self._lines.write(line if isinstance(line, bytes) else json_line(line))
 
     def flush(self) -> None:
         """Write what was gathered, as far as its reader takes it; called now and then."""

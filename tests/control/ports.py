@@ -15,9 +15,11 @@ from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 
 @dataclass
@@ -41,6 +43,14 @@ class Stage:
         default_factory=lambda: Outcome(True, "admin", 4, "def", (), ("a: 1 -> 2",))
     )
     level: str = "info"
+    tap: Tap = field(
+        default_factory=lambda: Tap(
+            AccessLog(lambda fields: None, lambda: 0.5, lambda: 0.0),
+            lambda record: None,
+            lambda: 0.5,
+            lambda: 50.0,
+        )
+    )
     asked: list[Reason] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     telemetry: Telemetry = field(default_factory=Telemetry)

@@ -72,7 +72,7 @@ def serving() -> Snapshot:
     )
     plan = Plan(
         "outbound", "outbound", "::1", 15001, never, route, {}, Limits(),
-        lambda address: False, lambda exchange, now: None, (route,),
+        lambda address: False, (route,),
     )  # fmt: skip
     return Snapshot(3, "abc", {"outbound": plan}, (cluster,), {"outbound": {}})
 
