@@ -15,6 +15,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  view  ports  door  serving  probes  admin  health
         strain  memory  export  collector  tap  live  observer  summary
+        lag  debug  tasks  heap  sampling
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
@@ -22,7 +23,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
-        tap  columns  figures  recent  versions
+        tap  columns  figures  recent  versions  bugs  stacks  profile  flame
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors  otel

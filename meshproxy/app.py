@@ -13,8 +13,8 @@ import random
 import signal
 import socket
 import sys
+import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,12 @@ import uvloop
 
 from meshproxy.control.export import Clocks, Exporter
 from meshproxy.control.health import Prober
+from meshproxy.control.lag import Watchdog, stack_of_this_thread
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.strain import Strain
+from meshproxy.control.tasks import dated
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
 from meshproxy.core.ledger import Draft, Ledger
@@ -46,6 +48,7 @@ from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.schema import policy
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry, samples_of
@@ -59,9 +62,6 @@ TURNS = 10
 """Clients are looked at in so many turns per sweep: 500 that are refused at once would keep all
 others waiting for 15 ms.
 """
-
-TRACE = 2000
-"""Characters of a traceback that are told: its end says most."""
 
 CLEAN, FAILED, FORCED = 0, 1, 2
 """Exit codes of `run`."""
@@ -99,9 +99,10 @@ class App:
         self._access = AccessLog(
             log.write, self._random.random, time.time, log.fixed_form, self.recent.add
         )
-        self._dialer = Dialer(loop)
+        self.bugs = Bugs(log.tell, time.time, time.monotonic)
+        self._dialer = Dialer(loop, tell_bug=self.bugs.caught)
         self._pool = Pool(self._dialer, time.monotonic)
-        self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
+        self._conductor = Conductor(time.monotonic, loop.call_later, self._pool, self.bugs.caught)
         self._dialer.settle = self._pool.dialled
         self._pool.conductor = self._conductor
         self._conductor.record_by(self._access.record)
@@ -112,9 +113,10 @@ class App:
         self._prober = Prober(time.monotonic)
         clocks = Clocks(time.monotonic, time.time_ns, self._random.random)
         self._exporter = Exporter(log.tell, clocks)
+        self._watchdog = Watchdog(log.tell_now, stack_of_this_thread())
         self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
-            source, self._load, self._adopt, log.tell, time.time
+            source, self._load, self._adopt, log.tell, time.time, self.bugs.caught
         )
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -162,6 +164,7 @@ class App:
         self._log.configure(logs)
         self._access.configure(logs)
         self._telemetry.speak(prepared.settings.file.metrics.compat, self.identity)
+        self._watchdog.follow(logs.slow_loop)
         self._say_room(prepared.settings.file.limits.connections)
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
@@ -182,6 +185,8 @@ class App:
     async def serve(self) -> int:
         """Run until drained; returns the exit code."""
         self._loop.set_exception_handler(self._bug)
+        self._loop.set_task_factory(dated(time.monotonic))
+        sys.unraisablehook = threading.excepthook = self._bug_elsewhere
         try:
             await self._reloader.begin()
         except (ConfigError, OSError) as error:
@@ -201,22 +206,28 @@ class App:
         return CLEAN
 
     def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG002
-        """What nobody caught, as one line of the log like all others."""
-        error = context.get("exception")
-        trace = "".join(traceback.format_exception(error)) if error is not None else ""
-        self._log.tell(
-            "bug", level="error", once_per=1.0, detail=context.get("message", ""),
-            trace=trace[-TRACE:],
-        )  # fmt: skip
+        """What nobody caught; the loop goes on."""
+        message = context.get("message", "")
+        self.bugs.caught(context.get("exception") or message, detail=message)
+
+    def _bug_elsewhere(self, what: Any) -> None:
+        """What was raised in a thread of ours, or where Python had nobody to tell."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.bugs.caught, what.exc_value or what.exc_type())
 
     def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
-        self._strain.look(due or now, now)
-        self._front.sweep(now, TURNS)
-        if turn == 0:
-            self._pool.sweep(now)
-            self._log.flush()
-            self.readings.keep(now)
+        self._watchdog.beat(now)
+        try:
+            self._strain.look(due or now, now)
+            self._front.sweep(now, TURNS)
+            if turn == 0:
+                self._pool.sweep(now)
+                self.bugs.sweep(now)
+                self.readings.keep(now)
+                self._log.flush()
+        except Exception as error:  # noqa: BLE001  # or nothing would be swept any more
+            self.bugs.caught(error)
         due = time.monotonic() + SWEEP / TURNS
         self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS, due)
 
@@ -247,6 +258,7 @@ class App:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watchdog.close()
         await self._prober.close()
         await self._exporter.close()
         await self._dialer.close()
@@ -309,6 +321,8 @@ class App:
         yield from samples_of(self.cells())
         yield self._log.samples()
         yield self._strain.samples()
+        yield self._watchdog.samples()
+        yield self.bugs.samples()
         yield self._exporter.samples()
         yield listener_samples(self._front)
         for cluster in self.snapshot.clusters if self.snapshot else ():

@@ -48,6 +48,7 @@ ONLY_IN: dict[str, set[str]] = {
         "control/admin.py",
         "control/collector.py",
         "control/live.py",
+        "control/debug.py",
         "control/probes.py",
         "control/serving.py",
         "control/tap.py",
@@ -100,6 +101,11 @@ LONG_FUNCTIONS: dict[str, str] = {}
 CATCHES_ALL: dict[str, str] = {
     "control/reload.py": "even a bug in loading must leave the old config serving",
     "control/serving.py": "a bug in a page is a line of the log and a 500, not text on stderr",
+    "app.py": "a bug in one sweep must not be the end of all sweeps",
+    "dataplane/conductor.py": "a bug in a policy ends its exchange with 500, and no other",
+    "dataplane/dial.py": "whoever waits for a connection must hear that none comes",
+    "dataplane/downstream.py": "a head or body that trips a bug ends its own exchange",
+    "dataplane/upstream.py": "an answer that trips a bug ends its own exchange",
 }
 """`except Exception`: a file each, with what would be lost without it."""
 

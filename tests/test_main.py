@@ -58,8 +58,8 @@ HEAVY = {"aiohttp", "rich", "uvloop", "httptools", "prometheus_client", "asyncio
         (["healthcheck", "--url", "http://127.0.0.1:9"], True),
         (["healthcheck", "-c", "plain.yaml"], True),
         (["reload", "--admin", "127.0.0.1:9"], True),
-        (["top", "--admin", "127.0.0.1:9"], True),
         (["tap", "--admin", "127.0.0.1:9", "--filter", "status>=500"], True),
+        (["top", "--admin", "127.0.0.1:9"], True),
         (["check", "-c", "plain.yaml"], False),
     ],
 )

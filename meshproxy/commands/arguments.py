@@ -196,6 +196,17 @@ def _remote(parser: ArgumentParser, patience: float) -> None:
     _timeout(parser, patience)
 
 
+def _tap(parser: ArgumentParser) -> None:
+    parser.add_argument("--filter", metavar="EXPR", help="only requests of which this holds")
+    parser.add_argument("--sample", metavar="PERCENT", help="a share of them, such as 10%%")
+    parser.add_argument("--rate", metavar="RATE", help="no more than so many (1000/s)")
+    parser.add_argument("--limit", metavar="N", help="end after so many")
+    parser.add_argument(
+        "--format", choices=("text", "json"), help="how (text on a terminal, json elsewhere)"
+    )
+    _remote(parser, 5.0)
+
+
 def _top(parser: ArgumentParser) -> None:
     _remote(parser, 5.0)
     parser.add_argument(
@@ -215,17 +226,6 @@ def _top(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--limit", metavar="N", type=_count, default=0, help="show so many routes at most"
     )
-
-
-def _tap(parser: ArgumentParser) -> None:
-    parser.add_argument("--filter", metavar="EXPR", help="only requests of which this holds")
-    parser.add_argument("--sample", metavar="PERCENT", help="a share of them, such as 10%%")
-    parser.add_argument("--rate", metavar="RATE", help="no more than so many (1000/s)")
-    parser.add_argument("--limit", metavar="N", help="end after so many")
-    parser.add_argument(
-        "--format", choices=("text", "json"), help="how (text on a terminal, json elsewhere)"
-    )
-    _remote(parser, 5.0)
 
 
 def _healthcheck(parser: ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control.debug import add_debug
 from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.summary import summary
@@ -52,12 +53,13 @@ def admin_application(view: View) -> web.Application:
         application.router.add_get(path, _page(view, _of_section(section)))
     for path, what in LATER.items():
         application.router.add_get(path, _later(what))
-    live = Live(view)
-    application.router.add_get("/live", live.answer, allow_head=False)
-    application.on_shutdown.append(live.close)
     taps = Taps(view)
     application.router.add_get("/tap", taps.answer, allow_head=False)
     application.on_shutdown.append(taps.close)
+    live = Live(view)
+    application.router.add_get("/live", live.answer, allow_head=False)
+    application.on_shutdown.append(live.close)
+    add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))

@@ -243,6 +243,10 @@ class Door(asyncio.Protocol):
         if not self._transport.is_closing():
             self._wait(LIFE, self.abort)
 
+    def take_time(self, seconds: float) -> None:
+        """The answer takes so long by what was asked; LIFE comes on top."""
+        self._wait(LIFE + seconds, self.abort)
+
     def _let_in(self, end: int) -> None:
         verdict = judge(self._head[:end])
         if isinstance(verdict, Trouble):

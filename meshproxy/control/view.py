@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.route import Snapshot
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.recent import Recent
 from meshproxy.telemetry.tap import Tap
@@ -55,6 +56,10 @@ class View(Protocol):
     def draining(self) -> bool: ...
 
     @property
+    def tap(self) -> Tap:
+        """Where one can listen to every request that ends."""
+
+    @property
     def readings(self) -> Readings:
         """The counters of traffic."""
 
@@ -62,12 +67,12 @@ class View(Protocol):
     def recent(self) -> Recent:
         """The latest exchanges that did not go well."""
 
-    @property
-    def tap(self) -> Tap:
-        """Where one can listen to every request that ends."""
-
     def loop_lag(self) -> float:
         """Seconds that the event loop was late at worst, of late."""
+
+    @property
+    def bugs(self) -> Bugs:
+        """Errors of the proxy itself."""
 
     def uptime(self) -> float:
         """Seconds since the start."""

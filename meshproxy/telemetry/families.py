@@ -272,6 +272,27 @@ FAMILIES: tuple[Family, ...] = (
         merge=max,
     ),
     Family(
+        "meshproxy_event_loop_blocked_total",
+        "counter",
+        "Times that one callback held the event loop for longer than logs.slow_loop.",
+    ),
+    Family(
+        "meshproxy_event_loop_blocked_seconds_total",
+        "counter",
+        "Seconds that these took.",
+    ),
+    Family(
+        "meshproxy_process_paused_total",
+        "counter",
+        "Times that the whole process did not run for so long: stopped, or without a processor.",
+    ),
+    Family(
+        "meshproxy_bugs_total",
+        "counter",
+        "Errors of meshproxy itself, by what the log and /debug/bugs know them by.",
+        "fingerprint",
+    ),
+    Family(
         "meshproxy_log_lines_dropped_total",
         "counter",
         "Log lines lost because nobody read them or the disk was full.",

@@ -16,6 +16,7 @@ from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.route import Snapshot
 from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.recent import Recent
@@ -57,11 +58,14 @@ class Stage:
     recent: Recent = field(default_factory=Recent)
     clock: float = 50.0
 
-    def __post_init__(self) -> None:
-        self.readings = Readings(self.telemetry, self.clock - 12.5)
+    bugs: Bugs = field(init=False)
 
     def loop_lag(self) -> float:
         return 0.002
+
+    def __post_init__(self) -> None:
+        self.readings = Readings(self.telemetry, self.clock - 12.5)
+        self.bugs = Bugs(self.tell, lambda: 1000.0, self.now)
 
     def uptime(self) -> float:
         return 12.5
@@ -113,9 +117,9 @@ class Told:
 Ask = Callable[..., Awaitable[Told]]
 
 
-def unexpected(event: str, **fields: Any) -> None:
+def unexpected(what: object, **fields: Any) -> None:
     """What aiohttp itself complains of: it should have nothing to."""
-    raise AssertionError((event, fields))
+    raise AssertionError((what, fields))
 
 
 def talk(application: web.Application, script: Callable[[Ask], Awaitable[None]]) -> None:

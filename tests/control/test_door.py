@@ -363,3 +363,12 @@ def test_closing_waits_for_those_who_have_asked_alone() -> None:
     door.data_received(ASK + b"\r\n")
     house.room.close()
     assert (asking.ended, silent.ended) == ("", "aborted")
+
+
+def test_an_answer_that_takes_its_time_gets_it_on_top() -> None:
+    house, door, transport = told(ASK + b"\r\n")
+    door.take_time(60.0)
+    house.time.pass_by(LIFE + 59.9)
+    assert transport.ended == ""
+    house.time.pass_by(0.2)
+    assert transport.ended == "aborted"

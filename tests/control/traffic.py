@@ -65,17 +65,9 @@ class Busy(Stage):
         never = cast(Any, None)
         refusing = self._route(name, "__unmatched__", None)
         return Plan(
-            key=name,
-            direction=name,
-            host="::1",
-            port=1,
-            table=never,
-            unmatched=refusing,
-            kinds=never,
-            limits=Limits(),
-            trusts=never,
-            routes=(refusing, *routes),
-        )
+            name, name, "::1", 1, never, refusing, never, Limits(), never,
+            (refusing, *routes),
+        )  # fmt: skip
 
     def ends(self, direction: str, route: str, *exchanges: Exchange, took: float = 0.02) -> None:
         """These requests end now on that route."""
