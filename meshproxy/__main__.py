@@ -25,6 +25,7 @@ COMMANDS = {
     "init": "starter",
     "reload": "remote",
     "drain": "remote",
+    "tap": "tap",
     "healthcheck": "remote",
     "top": "top",
 }

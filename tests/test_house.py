@@ -46,10 +46,13 @@ NEVER: dict[str, set[str]] = {
 ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {
         "control/admin.py",
+        "control/collector.py",
         "control/dashboard.py",
         "control/live.py",
+        "control/debug.py",
         "control/probes.py",
         "control/serving.py",
+        "control/tap.py",
     },
     "yaml": {"settings/load.py"},
     "httptools": {"dataplane/chunks.py", "dataplane/heads.py"},
@@ -101,6 +104,11 @@ LONG_FUNCTIONS: dict[str, str] = {}
 CATCHES_ALL: dict[str, str] = {
     "control/reload.py": "even a bug in loading must leave the old config serving",
     "control/serving.py": "a bug in a page is a line of the log and a 500, not text on stderr",
+    "app.py": "a bug in one sweep must not be the end of all sweeps",
+    "dataplane/conductor.py": "a bug in a policy ends its exchange with 500, and no other",
+    "dataplane/dial.py": "whoever waits for a connection must hear that none comes",
+    "dataplane/downstream.py": "a head or body that trips a bug ends its own exchange",
+    "dataplane/upstream.py": "an answer that trips a bug ends its own exchange",
 }
 """`except Exception`: a file each, with what would be lost without it."""
 

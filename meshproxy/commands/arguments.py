@@ -17,6 +17,7 @@ traces and measures on the way.
   meshproxy run                           run it; saving the file reloads it
   meshproxy run --app :8080 --to payments=127.0.0.1:9000
                                           run without a file
+  meshproxy tap --filter 'status>=500'    watch requests as they fail
 """
 NOTES = """\
 The config is what -c names, else $MESHPROXY_CONFIG, else ./meshproxy.yaml.
@@ -89,6 +90,31 @@ Tells the running sidecar to stop being ready, finish what is in flight, and end
   meshproxy drain
   meshproxy drain --admin 127.0.0.1:15000
 """
+TAP = """\
+Prints one line for each request as it ends, for as long as you watch. The running sidecar is
+found through the admin address in the config, or by --admin.
+
+  meshproxy tap
+  meshproxy tap --filter 'status>=500 and route==create-order'
+  meshproxy tap --filter 'reason in (UF, UT) or duration>250ms'
+  meshproxy tap --filter 'path~/orders/* and not client==10.0.0.7' --limit 10
+  meshproxy tap --sample 1% --format json | jq .duration_ms
+
+A filter compares fields with == != < <= > >= or ~ (has this part; with *, has this shape) or
+with in (a, b), joined by and, or, not and parentheses. The fields:
+
+  status       503, or a class: status==5xx      route, upstream, endpoint
+  reason       UF, UT, UO, RL, ...: one of them   direction   inbound or outbound
+  method       GET                               duration, first_byte  250ms, 1.5s
+  path         without the query                 attempts    1
+  client       an address                        bytes_in, bytes_out   64KiB
+  request_id, trace_id
+
+Lines never hold a query, a header or a password. What exceeds --rate, or comes faster than it
+is read, is left out, counted and told on standard error; requests never wait for a reader.
+
+Exit code: 0 ended by Ctrl-C or --limit, 1 the sidecar ended or cannot be reached, 2 usage.
+"""
 TOP = """\
 Shows what the running sidecar does: a table of its routes and endpoints, drawn anew every
 second. Success is the share of answers below 500; times are those of the interval.
@@ -143,6 +169,7 @@ def parser() -> ArgumentParser:
     _init(command("init", "write a commented config to start from", INIT))
     _remote(command("reload", "ask the running sidecar to reload", RELOAD), 30.0)
     _remote(command("drain", "ask the running sidecar to finish and end", DRAIN), 5.0)
+    _tap(command("tap", "watch requests as they pass through the running sidecar", TAP))
     _healthcheck(command("healthcheck", "is the running sidecar ready?", HEALTHCHECK))
     _top(command("top", "show what the running sidecar does", TOP))
     command("version", "print the version")
@@ -203,6 +230,17 @@ def _remote(parser: ArgumentParser, patience: float) -> None:
     _config(parser)
     parser.add_argument("--admin", metavar="HOST:PORT", help="the sidecar's admin address")
     _timeout(parser, patience)
+
+
+def _tap(parser: ArgumentParser) -> None:
+    parser.add_argument("--filter", metavar="EXPR", help="only requests of which this holds")
+    parser.add_argument("--sample", metavar="PERCENT", help="a share of them, such as 10%%")
+    parser.add_argument("--rate", metavar="RATE", help="no more than so many (1000/s)")
+    parser.add_argument("--limit", metavar="N", help="end after so many")
+    parser.add_argument(
+        "--format", choices=("text", "json"), help="how (text on a terminal, json elsewhere)"
+    )
+    _remote(parser, 5.0)
 
 
 def _top(parser: ArgumentParser) -> None:

@@ -109,7 +109,8 @@ def _asked(address: Address, method: str, path: str, timeout: float) -> tuple[in
 
 def admin_address(options: Namespace) -> Address:
     """By --admin, else as the config says, else where it is by default."""
-    return _dialled(options.admin or _configured(options.config, "admin") or ADMIN)
+    text: str = options.admin or _configured(options.config, "admin") or ADMIN
+    return _dialled(text.removeprefix("http://").removesuffix("/"))
 
 
 def _configured(option: str | None, section: str) -> str | None:

@@ -7,12 +7,13 @@ after the other, or the events themselves.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from io import TextIOWrapper
 from itertools import chain
+from shutil import get_terminal_size
 from typing import Any, TypeAlias
 
 from meshproxy.commands.events import events
@@ -21,13 +22,15 @@ from meshproxy.commands.remote import admin_address, spelled
 Stream: TypeAlias = Generator[dict[str, Any], None, None]
 
 PLAIN_WIDTH = 140
-"""Columns where the output is no terminal and nobody says."""
+"""Columns where the output is no terminal and COLUMNS says nothing."""
 
 
 def top(options: Namespace) -> int:
     """Show events until there is none; 0 if it was told to stop."""
     address = admin_address(options)
     every, seconds = options.every
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not know what cuts a name
     stream = events(address, f"/live?every={every}", seconds + options.timeout)
     try:
         if options.once:
@@ -58,7 +61,7 @@ def _tables(stream: Stream, where: str, options: Namespace) -> None:
     first = next(stream)  # that there is none is told without rich
     from meshproxy.commands.screen import Wanted, console, page
 
-    width = int(os.environ.get("COLUMNS") or PLAIN_WIDTH)
+    width = get_terminal_size((PLAIN_WIDTH, 0)).columns
     out, wanted = console(width), Wanted(options.sort, options.limit)
     for number, event in enumerate(chain((first,), stream)):
         if number:
@@ -68,27 +71,43 @@ def _tables(stream: Stream, where: str, options: Namespace) -> None:
 
 
 def _screen(stream: Stream, where: str, options: Namespace) -> None:
-    """The whole screen; a window that changes its size is filled anew at once."""
+    """The whole screen."""
     event = next(stream)
     from rich.live import Live
 
     from meshproxy.commands.screen import Wanted, console, page
 
     out = console()
-    drawing = False
 
-    def draw(*_: Any) -> None:
-        nonlocal drawing
-        if drawing:
-            return  # the window's signal came in the middle of it; the next event is not far
-        drawing = True
+    def show() -> None:
         width, height = out.size
         wanted = Wanted(options.sort, options.limit, height)
         live.update(page(event, where, wanted, width), refresh=True)
-        drawing = False
 
+    drawing = Drawing(show)
     with Live(console=out, screen=True, auto_refresh=False) as live:
-        signal.signal(signal.SIGWINCH, draw)
-        draw()
-        for event in stream:  # noqa: B007  # draw shows it
-            draw()
+        # A window that changes its size is filled anew at once.
+        signal.signal(signal.SIGWINCH, lambda *_: drawing.draw())
+        drawing.draw()
+        for event in stream:  # noqa: B007  # `show` shows it
+            drawing.draw()
+
+
+class Drawing:
+    """Draws one thing at a time, though a signal may ask for it in the middle of another."""
+
+    __slots__ = ("_again", "_busy", "_show")
+
+    def __init__(self, show: Callable[[], None]) -> None:
+        self._show = show
+        self._busy = self._again = False
+
+    def draw(self) -> None:
+        self._again = True
+        if self._busy:
+            return
+        self._busy = True
+        while self._again:
+            self._again = False
+            self._show()
+        self._busy = False

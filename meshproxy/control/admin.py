@@ -19,10 +19,12 @@ from aiohttp import web
 from meshproxy import __version__
 from meshproxy.control import explain
 from meshproxy.control.dashboard import add_dashboard
+from meshproxy.control.debug import add_debug
 from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
 from meshproxy.control.summary import summary
+from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -55,9 +57,13 @@ def admin_application(view: View) -> web.Application:
         application.router.add_post(PAGES[section], _steer(view, section))
     add_dashboard(application.router, view)
     application.router.add_get("/explain", _explain(view))
+    taps = Taps(view)
+    application.router.add_get("/tap", taps.answer, allow_head=False)
+    application.on_shutdown.append(taps.close)
     live = Live(view)
     application.router.add_get("/live", live.answer, allow_head=False)
     application.on_shutdown.append(live.close)
+    add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from meshproxy.control.process import Process
 from meshproxy.control.summary import milliseconds, named, reported, shown, versions
 from meshproxy.control.view import View
 from meshproxy.core.route import Cluster, Endpoint
 from meshproxy.core.verdict import Failure
+from meshproxy.telemetry import process
 from meshproxy.telemetry.figures import NONE, Count, Reading, total
 
 NO_FAILURES = frozenset(
@@ -33,12 +33,11 @@ ENDPOINTS = 200
 class Observer:
     """The first look is at everything since the start. `failure` is the latest that was told."""
 
-    __slots__ = ("_cpu", "_process", "_reading", "_retries", "_until", "_view", "failure")
+    __slots__ = ("_cpu", "_reading", "_retries", "_until", "_view", "failure")
 
     def __init__(self, view: View, until: int | None = None) -> None:
         """The first look tells failures no later than `until`, by their number."""
         self._view = view
-        self._process = Process()
         self._reading = view.readings.start
         self._cpu = 0.0
         self._until = until
@@ -87,12 +86,13 @@ class Observer:
         return {key: max(0, count - before.get(key, 0)) for key, count in now.items()}
 
     def _told_process(self, seconds: float) -> dict[str, Any]:
-        cpu = self._process.cpu()
+        known = {one.family: int(one.value) for group in process.samples() for one in group}
+        cpu = time.process_time()  # finer than what the kernel's file says
         used, self._cpu = cpu - self._cpu, cpu
         return {
-            "rss_bytes": self._process.rss(),
+            "rss_bytes": known.get("process_resident_memory_bytes", 0),
             "cpu": round(used / seconds, 4),
-            "open_files": self._process.open_files(),
+            "open_files": known.get("process_open_fds", 0),
             "loop_lag_ms": milliseconds(self._view.loop_lag()),
             "connections": self._view.stats().get("connections", {}),
         }

@@ -31,6 +31,7 @@ class _Uncounted:
 
     def ended(self, exchange: Exchange, now: float) -> None: ...
     def attempted(self, result: str) -> None: ...
+    def sampled(self, exchange: Exchange, now: float) -> None: ...
 
 
 def explained(settings: Settings, asked: Asked, kinds: Any, walk: Walk) -> dict[str, Any]:
@@ -40,7 +41,6 @@ def explained(settings: Settings, asked: Asked, kinds: Any, walk: Walk) -> dict[
         series=lambda *_: series,
         cluster_series=lambda _: series,
         kinds=kinds,
-        record=lambda *_: None,
         random=random.Random(),  # noqa: S311  # of a process that draws nothing
         tell=lambda *_, **__: None,
     )

@@ -5,7 +5,7 @@ The app is one; tests have another. Everything is as it is at the moment of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,8 +13,10 @@ from meshproxy.control.history import Entry
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.route import Plan, Snapshot
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class View(Protocol):
     def draining(self) -> bool: ...
 
     @property
+    def tap(self) -> Tap:
+        """Where one can listen to every request that ends."""
+
+    @property
     def readings(self) -> Readings:
         """The counters of traffic."""
 
@@ -69,6 +75,10 @@ class View(Protocol):
 
     def loop_lag(self) -> float:
         """Seconds that the event loop was late at worst, of late."""
+
+    @property
+    def bugs(self) -> Bugs:
+        """Errors of the proxy itself."""
 
     def uptime(self) -> float:
         """Seconds since the start."""
@@ -81,8 +91,8 @@ class View(Protocol):
 
     def listeners(self) -> Sequence[Listening]: ...
 
-    def metrics(self, openmetrics: bool) -> bytes:
-        """The text of a scrape."""
+    def metrics(self, openmetrics: bool) -> Iterator[bytes]:
+        """The text of a scrape, in pieces: each is made when it is asked for, and quickly."""
 
     def stats(self) -> Mapping[str, Any]:
         """Numbers of the process and its connections, as plain data."""

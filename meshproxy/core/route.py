@@ -113,6 +113,8 @@ class RouteSeries(Protocol):
     in_flight: int
 
     def ended(self, exchange: Exchange, now: float) -> None: ...
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        """One that is about to have ended is of a trace that is kept."""
 
 
 class ClusterSeries(Protocol):
@@ -251,8 +253,7 @@ class Limits:
 class Plan:
     """Everything one listener needs of a generation of the config.
 
-    `trusts(address)` says whether a peer may speak for others. `record`
-    is called once per concluded exchange: the access log. `routes` are those the table may
+    `trusts(address)` says whether a peer may speak for others. `routes` are those the table may
     answer with, in the order of the file, for whoever shows them.
     """
 
@@ -265,7 +266,6 @@ class Plan:
     kinds: FieldKinds
     limits: Limits
     trusts: Callable[[str], bool]
-    record: Callable[[Exchange, float], None]
     routes: tuple[Route, ...] = ()
     rule: str = ""
 

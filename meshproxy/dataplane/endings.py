@@ -9,7 +9,7 @@ from __future__ import annotations
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import Route
 from meshproxy.core.verdict import Failure, Refusal, Reset, Served
-from meshproxy.dataplane import answers
+from meshproxy.dataplane import answers, refusals
 
 
 def refuse(exchange: Exchange, refusal: Refusal, now: float) -> None:
@@ -42,6 +42,21 @@ def reset(exchange: Exchange, verdict: Reset) -> None:
     exchange.flag(verdict.reason)
     exchange.keep_alive = False
     exchange.client.reset()
+
+
+def break_off(exchange: Exchange, now: float) -> None:
+    """A bug: 500, or an answer that is seen to be incomplete if some of it has left."""
+    if exchange.answered:
+        exchange.flag(Failure.BUG.reason)
+        exchange.client.cut(exchange)
+    else:
+        refuse(exchange, refusals.BUG, now)
+
+
+def reply_bare(exchange: Exchange) -> None:
+    """500 without what policies add to an answer: it is one of them that has the bug."""
+    exchange.answer_lines.clear()
+    exchange.client.reply(answers.refusal_bytes(exchange, refusals.BUG))
 
 
 def rescue(exchange: Exchange, refusal: Refusal | None, now: float) -> Served | Route | None:

@@ -58,7 +58,6 @@ class _Walk:
         self._chance = 1.0
         self._waits = 0.0
         self._queues = False
-        self._rescued = False
         self._prospects: tuple[Prospect, ...] = ()
         self._choice: Choice | None = None
         self._matched: Route | None = None
@@ -198,14 +197,14 @@ class _Walk:
     def _despair(self, refusal: Refusal) -> Outcome:
         """No endpoint, or no time: an answer from elsewhere, once, or the refusal."""
         exchange = self._exchange
-        for part in exchange.route.parts if not self._rescued else ():
+        for part in () if exchange.more().rescued else exchange.route.parts:
             step = (
                 part.policy.stands_in(exchange, refusal, self._now)
                 if isinstance(part.policy, StandsIn)
                 else None
             )
             if step is not None:
-                self._rescued = True
+                exchange.more().rescued = True
                 self._note(part, step)
                 if step.elsewhere is None:
                     return self._acted(step) or self._refused(refusal)

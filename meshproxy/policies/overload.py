@@ -116,7 +116,7 @@ class Overload:
         return Refusal(503, "UO", _DETAILS[self._pressure.why], self._rule, retry_after=1.0)
 
     def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
-        sheds = self._pressure.would_shed(exchange.priority)
+        sheds = self._pressure.would_shed(exchange.priority, _asked(exchange))
         yield Step(_told(self._pressure), self._refusal() if sheds else None)
 
 
@@ -137,9 +137,14 @@ class ShadowOverload:
             self._counts.count(OverloadSpec.key, self._direction, name, pressure.why)
 
     def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
-        sheds = self._pressure.would_shed(exchange.priority)
+        sheds = self._pressure.would_shed(exchange.priority, _asked(exchange))
         would = "; would be shed, were it not in shadow" if sheds else ""
         yield Step(f"{_told(self._pressure)}{would}")
+
+
+def _asked(exchange: Exchange) -> int:
+    """How often it has been asked about this one: a fallback leads to another route's share."""
+    return int(exchange.extras is not None and exchange.extras.rescued)
 
 
 def _told(pressure: Pressure) -> str:

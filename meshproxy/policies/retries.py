@@ -281,7 +281,7 @@ class Retries:
     def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
         """How often, on what, and whether the upstream could bear one now."""
         account = self._account
-        counts = account.recent.totals(LOOK_BACK, now)
+        counts = account.recent.peek(LOOK_BACK, now)
         tries = "1 further try" if self._attempts == 1 else f"{self._attempts} further tries"
         says = f"up to {tries} on {', '.join(self._when)}"
         if not retry.may_repeat(exchange.method, True, exchange.header(KEY)):

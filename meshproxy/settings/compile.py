@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
-from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import (
     Cluster,
@@ -59,14 +58,13 @@ class Tools:
     `series(direction, route, upstream)` and `cluster_series(upstream)` give the hot side of
     telemetry, found again after a reload; `versioned(series, upstream, versions)` makes of a
     route's series one that counts by the version of each endpoint besides. `kinds(reads,
-    replaces)` is the head reader's table of request fields. `record` writes the access log;
-    `tell(event, **fields)` the log.
+    replaces)` is the head reader's table of request fields. `tell(event, **fields)` writes to
+    the log.
     """
 
     series: Callable[[str, str, str], RouteSeries]
     cluster_series: Callable[[str], ClusterSeries]
     kinds: Callable[[Iterable[bytes], Iterable[bytes]], FieldKinds]
-    record: Callable[[Exchange, float], None]
     random: Random
     tell: Callable[..., None]
     versioned: Callable[[Any, str, Mapping[Endpoint, str]], RouteSeries] = lambda row, *_: row
@@ -241,7 +239,6 @@ class _Compiler:
             kinds=self._tools.kinds({*reads, *matched} - set(replaces), replaces),
             limits=_limits(self._settings.file.limits),
             trusts=_trusts(self._settings.file.trust, direction),
-            record=self._tools.record,
             routes=tuple(routes),
             rule=origin(self._settings, (*_where(key), "listen")),
         )

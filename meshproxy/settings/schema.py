@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -18,6 +19,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from meshproxy.core.classify import DEFAULT_FAILURES
 from meshproxy.core.fields import Duration, Percent, Size, Throughput, Timeout
@@ -35,6 +37,7 @@ from meshproxy.settings.words import (
     One,
     OrText,
     Prefix,
+    Status,
     Version,
 )
 
@@ -211,6 +214,9 @@ class Metrics(Strict):
     """/metrics and the probes."""
 
     listen: Listen = Address("0.0.0.0", 15020)
+    compat: list[Literal["istio"]] = Field(
+        default=[], description="Say the counts of traffic under these names too."
+    )
 
 
 class Admin(Strict):
@@ -223,8 +229,30 @@ class Access(Strict):
     """Which exchanges get a line in the access log: those that meet any of these."""
 
     errors: bool = Field(default=True, description="Every 5xx and every one with a reason code.")
+    statuses: list[Status] = Field(
+        default=[], description="Every one with such a status: 429, 4xx."
+    )
     slower_than: Timeout = Field(default=0.5, description="Every one that took longer.")
     sample: Percent = Field(default=0.01, description="A share of the rest.")
+    format: Literal["json", "text"] | None = Field(
+        default=None, description="text begins as Envoy's lines do; default: as logs.format."
+    )
+
+
+AccessField = Annotated[
+    Annotated[Literal["off"], Tag("<off>")] | Annotated[Access, Tag("<set>")],
+    Discriminator(_tag),
+]
+
+
+def _slow_loop(seconds: float) -> float:
+    """Its heartbeat comes every 25 ms: what is shorter than two would be told without cause."""
+    if 0.0 < seconds < 0.05:
+        raise PydanticCustomError("least", "must be at least 50ms, or off")
+    return seconds
+
+
+SlowLoop = Annotated[Timeout, AfterValidator(_slow_loop)]
 
 
 class Logs(Strict):
@@ -232,7 +260,12 @@ class Logs(Strict):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
-    access: Access = Access()
+    access: AccessField = Field(
+        default_factory=Access, description="Lines for requests; off: none at all."
+    )
+    slow_loop: SlowLoop = Field(
+        default=0.2, description="Tell the stack of what holds the event loop for longer."
+    )
 
 
 class LimitsSpec(Strict):

@@ -56,6 +56,12 @@ BAD_REQUESTS = Family(
     "Requests refused for what they are, not for what is in force, by what was wrong.",
     "direction,why",
 )
+SPANS = Family(
+    "meshproxy_spans_total",
+    "counter",
+    "Spans by what became of them: sent, rejected, undelivered; queue_full: no room to wait.",
+    "outcome",
+)
 OVERFLOW = Family(
     "meshproxy_series_dropped_total",
     "counter",
@@ -201,7 +207,7 @@ FAMILIES: tuple[Family, ...] = (
         "meshproxy_breaker_capped_total",
         "counter",
         "Times that a breaker did not open, as max_ejected others were left out already.",
-        "upstream,endpoint",
+        "upstream,endpoint,mode",
     ),
     Family(
         "meshproxy_overrides",
@@ -272,15 +278,48 @@ FAMILIES: tuple[Family, ...] = (
         merge=max,
     ),
     Family(
+        "meshproxy_event_loop_blocked_total",
+        "counter",
+        "Times that one callback held the event loop for longer than logs.slow_loop.",
+    ),
+    Family(
+        "meshproxy_event_loop_blocked_seconds_total",
+        "counter",
+        "Seconds that these took.",
+    ),
+    Family(
+        "meshproxy_process_paused_total",
+        "counter",
+        "Times that the whole process did not run for so long: stopped, or without a processor.",
+    ),
+    Family(
+        "meshproxy_bugs_total",
+        "counter",
+        "Errors of meshproxy itself, by what the log and /debug/bugs know them by.",
+        "fingerprint",
+    ),
+    Family(
         "meshproxy_log_lines_dropped_total",
         "counter",
         "Log lines lost because nobody read them or the disk was full.",
     ),
+    SPANS,
+    Family("meshproxy_spans_queued", "gauge", "Spans that wait to be sent."),
     OVERFLOW,
     BUILD,
 )
 
-BY_NAME = {family.name: family for family in FAMILIES}
+PROCESS: tuple[Family, ...] = (
+    Family("process_cpu_seconds_total", "counter", "User and system CPU time spent, in seconds."),
+    Family("process_resident_memory_bytes", "gauge", "Memory that is in RAM."),
+    Family("process_virtual_memory_bytes", "gauge", "Address space in use."),
+    Family("process_start_time_seconds", "gauge", "When the process began, in seconds since 1970."),
+    Family("process_open_fds", "gauge", "Descriptors that are open."),
+    Family("process_max_fds", "gauge", "Descriptors that may be open."),
+)
+"""As every Prometheus client names them."""
+
+BY_NAME = {family.name: family for family in (*FAMILIES, *PROCESS)}
 
 
 def family_of(name: str) -> Family:

@@ -1,7 +1,8 @@
 """Lines on their way to a file descriptor: gathered, written in batches, never waited for.
 
 The event loop writes them itself, so a full pipe or disk must not stop it: what cannot be
-written now stays, what does not fit any more is dropped and counted. Knows no format.
+written now stays, what does not fit any more is dropped and counted. A disk that fills up cuts a
+line in two; its beginning is counted as lost and ended before the next one. Knows no format.
 """
 
 from __future__ import annotations
@@ -19,20 +20,17 @@ ROOM = 1024 * 1024
 class Lines:
     """A bounded queue of lines in front of one descriptor, which it does not close."""
 
-    __slots__ = ("_at_once", "_fd", "_pending", "_poll", "_size", "dropped")
+    __slots__ = ("_at_once", "_cut", "_fd", "_pending", "_poll", "_size", "dropped")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._pending: list[bytes] = []
         self._size = 0
         self.dropped = 0
-        self._poll: select.poll | None = None
+        self._cut = False  # whether the beginning of a line is written, and no more of it
         self._at_once = BATCH
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            # A pipe that polls as writable takes this much without blocking (POSIX); to make
-            # it non-blocking instead would do so to everyone who shares it.
-            self._poll = select.poll()
-            self._poll.register(fd, select.POLLOUT)
+        self._poll = _poll(fd)
+        if self._poll is not None:
             self._at_once = select.PIPE_BUF
 
     def write(self, line: bytes) -> None:
@@ -45,6 +43,20 @@ class Lines:
         if self._size >= BATCH and self._size - len(line) < BATCH:
             self.flush()
 
+    def write_now(self, line: bytes) -> None:
+        """From another thread, past the queue: whoever empties it may be what is stuck.
+
+        `line` is one that a pipe takes whole (PIPE_BUF).
+        """
+        poll = _poll(self._fd)  # one of its own: two threads cannot share one
+        if poll is not None and not poll.poll(0):
+            self.dropped += 1
+            return
+        try:
+            os.write(self._fd, b"\n" + line if self._cut else line)
+        except OSError:
+            self.dropped += 1
+
     def flush(self) -> None:
         """Write what the descriptor takes without making anyone wait."""
         while self._pending and self._takes_more():
@@ -56,10 +68,16 @@ class Lines:
             except OSError:
                 # Nobody reads any more, or the disk is full: these lines are lost, but not
                 # the lines after them, should there be room again.
-                self.dropped += len(self._pending)
-                self._pending, self._size = [], 0
+                self._lose_all()
                 return
             self._forget(written)
+
+    def _lose_all(self) -> None:
+        """What waits is lost; should there be room again, a line begins on a line of its own."""
+        first = self._pending[0]
+        # An end that was only to close the line before is nobody's line.
+        self.dropped += len(self._pending) - (first == b"\n")
+        self._pending, self._size = ([b"\n"], 1) if self._cut else ([], 0)
 
     def _takes_more(self) -> bool:
         return self._poll is None or bool(self._poll.poll(0))
@@ -84,3 +102,17 @@ class Lines:
         del self._pending[:whole]
         if written:
             self._pending[0] = self._pending[0][written:]
+        self._cut = bool(written) or (self._cut and not whole)
+
+
+def _poll(fd: int) -> select.poll | None:
+    """What tells whether it can be written to; None for a file, which always can.
+
+    A pipe that polls as writable takes PIPE_BUF without blocking (POSIX); to make it
+    non-blocking instead would do so to everyone who shares it.
+    """
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return poll

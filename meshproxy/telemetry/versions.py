@@ -9,7 +9,7 @@ Only routes whose endpoints differ in it have such a series: the others pay noth
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from meshproxy.telemetry import families
@@ -58,7 +58,7 @@ class VersionSeries:
 
 
 class Versioned:
-    """A route's series that counts by version besides; 0.5 us more per request."""
+    """A route's series that counts by version besides; 0.9 us more per request."""
 
     __slots__ = ("_by_endpoint", "_row")
 
@@ -79,6 +79,9 @@ class Versioned:
         endpoint = exchange.endpoint or (exchange.tried[-1] if exchange.tried else None)
         if endpoint is not None:
             self._by_endpoint[endpoint].ended(exchange, now)
+
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        self._row.sampled(exchange, now)
 
 
 class Versions:
@@ -108,15 +111,18 @@ class Versions:
         self.series[key] = series  # named last
         return series
 
-    def write(self, page: Page) -> None:
-        """Their two families."""
+    def render(self, page: Page) -> Iterator[bytes]:
+        """Their two families, in pieces."""
+        several = tuple(self.series.values())
         page.family(families.VERSION_REQUESTS)
-        for one in self.series.values():
+        for one in several:
             for kind, count in one.classes.items():
                 more = (("code_class", kind),)
                 page.line(families.VERSION_REQUESTS, one.labels, more, count)
+            yield from page.full()
         page.family(families.VERSION_DURATION)
-        for one in self.series.values():
+        for one in several:
             if one.classes:
                 numbers = (self._bounds, one.durations, one.duration_sum)
                 page.histogram(families.VERSION_DURATION, one.labels, *numbers)
+            yield from page.full()

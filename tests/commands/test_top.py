@@ -78,6 +78,22 @@ def test_an_interrupt_is_how_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         assert main(["top", "--admin", address]) == 0
 
 
+def test_a_window_that_changes_while_it_is_drawn_is_drawn_again() -> None:
+    drawn: list[int] = []
+
+    def show() -> None:
+        drawn.append(len(drawn))
+        if len(drawn) in (1, 2):
+            drawing.draw()  # as the signal does
+            drawing.draw()
+
+    drawing = top.Drawing(show)
+    drawing.draw()
+    assert drawn == [0, 1, 2]
+    drawing.draw()
+    assert drawn == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "words",
     [

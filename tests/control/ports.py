@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,12 @@ from meshproxy.control.view import Identity, Listening
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.route import Plan, Snapshot
 from meshproxy.dataplane.foresight import foresee
+from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 
 @dataclass
@@ -45,17 +48,28 @@ class Stage:
         default_factory=lambda: Outcome(True, "admin", 4, "def", (), ("a: 1 -> 2",))
     )
     level: str = "info"
+    tap: Tap = field(
+        default_factory=lambda: Tap(
+            AccessLog(lambda fields: None, lambda: 0.5, lambda: 0.0),
+            lambda record: None,
+            lambda: 0.5,
+            lambda: 50.0,
+        )
+    )
     asked: list[Reason] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     telemetry: Telemetry = field(default_factory=Telemetry)
     recent: Recent = field(default_factory=Recent)
     clock: float = 50.0
 
-    def __post_init__(self) -> None:
-        self.readings = Readings(self.telemetry, self.clock - 12.5)
+    bugs: Bugs = field(init=False)
 
     def loop_lag(self) -> float:
         return 0.002
+
+    def __post_init__(self) -> None:
+        self.readings = Readings(self.telemetry, self.clock - 12.5)
+        self.bugs = Bugs(self.tell, lambda: 1000.0, self.now)
 
     def uptime(self) -> float:
         return 12.5
@@ -69,8 +83,8 @@ class Stage:
     def listeners(self) -> list[Listening]:
         return self.listening
 
-    def metrics(self, openmetrics: bool) -> bytes:
-        return b"# EOF\n" if openmetrics else b"up 1\n"
+    def metrics(self, openmetrics: bool) -> Iterator[bytes]:
+        yield from (b"", b"# EOF\n") if openmetrics else (b"up", b"", b" 1\n")
 
     def stats(self) -> Mapping[str, Any]:
         return {"in_flight": 2, "connections": {}}
@@ -110,9 +124,9 @@ class Told:
 Ask = Callable[..., Awaitable[Told]]
 
 
-def unexpected(event: str, **fields: Any) -> None:
+def unexpected(what: object, **fields: Any) -> None:
     """What aiohttp itself complains of: it should have nothing to."""
-    raise AssertionError((event, fields))
+    raise AssertionError((what, fields))
 
 
 def talk(application: web.Application, script: Callable[[Ask], Awaitable[None]]) -> None:

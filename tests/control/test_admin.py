@@ -25,6 +25,7 @@ class Series:
     in_flight = 0
 
     def ended(self, exchange: Exchange, now: float) -> None: ...
+    def sampled(self, exchange: Exchange, now: float) -> None: ...
     def attempted(self, result: str) -> None: ...
 
 
@@ -71,7 +72,7 @@ def serving() -> Snapshot:
     )
     plan = Plan(
         "outbound", "outbound", "::1", 15001, never, route, {}, Limits(),
-        lambda address: False, lambda exchange, now: None, (route,),
+        lambda address: False, (route,),
     )  # fmt: skip
     return Snapshot(3, "abc", {"outbound": plan}, (cluster,), {"outbound": {}})
 
@@ -379,7 +380,9 @@ def test_a_bug_in_a_page_is_a_line_of_the_log() -> None:
     assert (answer.status, "ZeroDivisionError" in str(answer.body)) == (500, False)
     assert answer.headers["server"] == "meshproxy"
     ((event, fields),) = stage.told
-    assert (event, "ZeroDivisionError" in fields["trace"]) == ("bug", True)
+    assert (event, fields["page"]) == ("bug", "/stats")
+    assert fields["error"].startswith("ZeroDivisionError: ")
+    assert any("1 // 0" in line for line in fields["trace"])
 
 
 def test_what_aiohttp_complains_of_is_a_line_of_the_log_too() -> None:
@@ -387,7 +390,7 @@ def test_what_aiohttp_complains_of_is_a_line_of_the_log_too() -> None:
 
     async def whole() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            port = Port(web.Application(middlewares=[broken]), stage.tell)
+            port = Port(web.Application(middlewares=[broken]), stage.bugs.caught)
             await port.open(sock)
             await ask(sock.getsockname()[1], "/")
             await port.close()
@@ -398,7 +401,7 @@ def test_what_aiohttp_complains_of_is_a_line_of_the_log_too() -> None:
 
     asyncio.run(whole())
     ((event, fields),) = stage.told
-    assert (event, fields["error"]) == ("bug", "RuntimeError('odd')")
+    assert (event, fields["error"]) == ("bug", "RuntimeError: odd")
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,7 +416,7 @@ def test_a_connection_is_for_one_question() -> None:
 
     async def whole() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            port = Port(admin_application(stage), stage.tell)
+            port = Port(admin_application(stage), stage.bugs.caught)
             await port.open(sock)
             reader, writer = await asyncio.open_connection(*sock.getsockname()[:2])
             ask = b" HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"

@@ -65,7 +65,7 @@ class Busy(Stage):
         never = cast(Any, None)
         refusing = self._route(name, "__unmatched__", None)
         return Plan(
-            name, name, "::1", 1, never, refusing, never, Limits(), never, never,
+            name, name, "::1", 1, never, refusing, never, Limits(), never,
             (refusing, *routes),
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 
 from meshproxy.commands.events import events
 
-from .harness import Message, Origin, Sidecar, answering, eventually, fetch, reply
+from .harness import Client, Message, Origin, Sidecar, answering, eventually, fetch, reply
 
 CONFIG = """
 inbound:
@@ -32,6 +33,7 @@ outbound:
       endpoints: [<app>]
       retry: {attempts: 2, when: [503], backoff: {base: 1ms}}
       circuit_breaker: off
+shutdown: {drain: 20s}
 """
 
 Stream = Generator[dict[str, Any], None, None]
@@ -226,6 +228,29 @@ def test_a_stream_ends_with_the_sidecar_and_does_not_keep_it(sidecar: Sidecar) -
     with live(sidecar) as stream:
         next(stream)
         sidecar.signal(signal.SIGTERM)
+        with pytest.raises(OSError, match="has ended"):
+            list(stream)
+    assert sidecar.process.wait(10) == 0
+
+
+def test_a_drain_is_told_while_it_lasts(sidecar: Sidecar, app: Origin) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slowly(message: Message) -> bytes:
+        asked.set()
+        go_on.wait(10)
+        return reply()
+
+    app.script = answering(slowly)
+    with live(sidecar) as stream, Client(sidecar.inbound) as client:
+        next(stream)
+        client.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert asked.wait(10)
+        sidecar.signal(signal.SIGTERM)
+        event = next(event for event in stream if event["draining"])
+        assert [one["in_flight"] for one in event["routes"]] == [1, 0, 0, 0]
+        go_on.set()
+        assert client.response().status == 200
         with pytest.raises(OSError, match="has ended"):
             list(stream)
     assert sidecar.process.wait(10) == 0

@@ -61,7 +61,7 @@ class Terminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
-        self._written = ""
+        self._bytes = b""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -69,12 +69,17 @@ class Terminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     @property
+    def raw(self) -> str:
+        """All of it; a character may be there by half as yet."""
+        return self._bytes.decode(errors="replace")
+
+    @property
     def written(self) -> str:
-        return ESCAPES.sub("", self._written)
+        return ESCAPES.sub("", self.raw)
 
     def screen(self) -> list[str]:
         """The latest drawing, as far as it has come, line by line."""
-        latest = self._written.rpartition(HOME)[2]
+        latest = self.raw.rpartition(HOME)[2]
         return [line.rstrip() for line in ESCAPES.sub("", latest).splitlines()]
 
     def shows(self, look: Callable[[list[str]], bool]) -> list[str]:
@@ -101,7 +106,7 @@ class Terminal:
     def _read(self) -> None:
         try:
             while piece := os.read(self._master, 65536):
-                self._written += piece.decode()
+                self._bytes += piece
         except OSError:
             pass  # the command has closed its side
 
@@ -156,8 +161,8 @@ def test_ctrl_c_ends_it_well_and_gives_the_screen_back(sidecar: Sidecar) -> None
         made.shows(lambda lines: bool(row(lines, "DIR")))
         made.type(b"\x03")
         assert made.process.wait(10) == 0
-        eventually(lambda: "\x1b[?25h" in made._written, what="the cursor")
-        assert "\x1b[?1049l" in made._written
+        eventually(lambda: "\x1b[?25h" in made.raw, what="the cursor")
+        assert "\x1b[?1049l" in made.raw
         assert "Traceback" not in made.written
 
 

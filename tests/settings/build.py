@@ -23,6 +23,9 @@ class Series:
     def ended(self, exchange: Exchange, now: float) -> None:
         raise AssertionError("nothing is served here")
 
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        raise AssertionError("nothing is served here")
+
     def attempted(self, result: str) -> None:
         raise AssertionError("nothing is served here")
 
@@ -33,7 +36,6 @@ def tools() -> Tools:
         series=lambda *labels: Series(labels),
         cluster_series=lambda upstream: Series((upstream,)),
         kinds=Kinds,
-        record=lambda exchange, now: None,
         random=random.Random(1),
         tell=lambda event, **fields: None,
     )

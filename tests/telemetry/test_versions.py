@@ -36,7 +36,7 @@ def series(telemetry: Telemetry) -> Versioned:
 
 
 def counted(telemetry: Telemetry) -> dict[tuple[str, str], float]:
-    families = read_text(telemetry.render(False, ()).decode())
+    families = read_text(b"".join(telemetry.render(False, ())).decode())
     return {
         (each.labels["version"], each.labels["code_class"]): each.value
         for family in families
@@ -102,7 +102,7 @@ def test_requests_in_flight_are_those_of_the_route() -> None:
 def test_durations_are_told_with_their_version() -> None:
     telemetry = Telemetry()
     series(telemetry).ended(ended(ONE), 100.02)
-    text = telemetry.render(False, ()).decode()
+    text = b"".join(telemetry.render(False, ())).decode()
     name = "meshproxy_version_request_duration_seconds"
     assert f'{name}_bucket{{upstream="payments",version="v1",le="0.025"}} 1' in text
     assert f'{name}_bucket{{upstream="payments",version="v1",le="0.01"}} 0' in text
@@ -126,3 +126,12 @@ def test_of_too_many_the_one_goes_that_was_named_longest_ago() -> None:
     assert len(versions.series) == MOST
     assert ("u", "v0") in versions.series
     assert ("u", "v1") not in versions.series
+
+
+def test_an_example_is_one_of_the_route() -> None:
+    telemetry = Telemetry()
+    one = ended(ONE)
+    one.trace = (b"4b" * 16, b"00" * 8, True, None)
+    series(telemetry).sampled(one, 100.02)
+    row = telemetry.series("outbound", "default", "payments")
+    assert [example[0] for example in row.examples[0].values()] == [b"4b" * 16]
