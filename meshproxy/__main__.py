@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "run",
     "check": "check",
+    "explain": "explain",
     "schema": "starter",
     "init": "starter",
     "reload": "remote",

@@ -21,6 +21,8 @@ from typing import Any
 
 import uvloop
 
+from meshproxy.control import offline
+from meshproxy.control.explain import Asked
 from meshproxy.control.export import Clocks, Exporter
 from meshproxy.control.health import Prober
 from meshproxy.control.lag import Watchdog, stack_of_this_thread
@@ -31,11 +33,13 @@ from meshproxy.control.strain import Strain
 from meshproxy.control.tasks import dated
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
+from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
-from meshproxy.core.route import Cluster, Endpoint, Snapshot
+from meshproxy.core.route import Cluster, Endpoint, Plan, Snapshot
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
+from meshproxy.dataplane.foresight import foresee
 from meshproxy.dataplane.front import Front, Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
@@ -332,6 +336,9 @@ class App:
             **self._telemetry.stats(),
         }
 
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, time.monotonic())
+
     async def reload(self, reason: Reason) -> Outcome:
         return await self._reloader.reload(reason)
 
@@ -345,6 +352,11 @@ class App:
 
     def set_level(self, level: str) -> None:
         self._log.set_level(level)
+
+
+def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
+    """What a sidecar that has just started on this file would do; nothing is opened."""
+    return offline.explained(settings, asked, Kinds, foresee)
 
 
 def listener_samples(front: Front) -> Iterable[Sample]:

@@ -86,8 +86,6 @@ def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "meshproxy run --app :8080 --to payments=127.0.0.1:9000" in told.err
     for name in (*COMMANDS, "version"):
         assert f"    {name}" in told.err
-    for later in ("explain",):
-        assert f"    {later}" not in told.err
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"]])

@@ -43,6 +43,22 @@ Reads a config as 'run' would and tells all that is wrong with it.
 
 Exit code: 0 valid, 1 invalid, 2 usage (also: there is no such file).
 """
+EXPLAIN = """\
+Tells what would become of a request, and why: route, rewrites, limits, circuits, who would be
+picked, every timeout, and the worst case; each with its line of the config. Nothing is sent.
+
+  meshproxy explain GET http://users/v1/x -H 'x-client-id: 7'    as your app would ask for it
+  meshproxy explain POST /orders                                 as a caller of your app would
+  meshproxy explain GET /orders --live                           by the state of the running one
+  meshproxy explain outbound.services.payments.timeout           a value in force, and its origin
+
+A file is explained as by a sidecar that has just started: all buckets full, all circuits closed.
+With --live the running sidecar is asked; it is found through the admin address in the config, or
+by --admin.
+
+Exit code: 0 forwarded, or answered from a cache or fallback; 1 refused or cut off; 2 usage, an
+invalid config or request.
+"""
 SCHEMA = """\
 Prints the JSON Schema of the config, by which editors complete and check it:
 
@@ -148,6 +164,7 @@ def parser() -> ArgumentParser:
 
     _run(command("run", "run the sidecar", RUN))
     _check(command("check", "tell everything that is wrong with a config", CHECK))
+    _explain(command("explain", "what would become of a request, and why", EXPLAIN))
     command("schema", "print the config's JSON Schema", SCHEMA)
     _init(command("init", "write a commented config to start from", INIT))
     _remote(command("reload", "ask the running sidecar to reload", RELOAD), 30.0)
@@ -182,6 +199,25 @@ def _check(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to tell (text)"
     )
+
+
+def _explain(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "what", nargs="+", metavar="METHOD URL | PATH.OF.A.VALUE", help="GET may be left out"
+    )
+    parser.add_argument(
+        "-H", "--header", metavar="'NAME: VALUE'", action="append", default=[],
+        help="a request field; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--listener", help="inbound, outbound, or outbound.services.NAME; by default as the URL is"
+    )
+    parser.add_argument("--client", metavar="IP", help="the address it comes from (127.0.0.1)")
+    parser.add_argument("--live", action="store_true", help="ask the running sidecar")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how to tell (text)"
+    )
+    _remote(parser, 5.0)
 
 
 def _init(parser: ArgumentParser) -> None:

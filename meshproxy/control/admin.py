@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control import explain
 from meshproxy.control.debug import add_debug
 from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
@@ -33,7 +34,7 @@ PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cach
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
 MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
-LATER = {"/": "the dashboard", "/explain": "explaining a request"}
+LATER = {"/": "the dashboard"}
 
 
 def admin_application(view: View) -> web.Application:
@@ -51,6 +52,7 @@ def admin_application(view: View) -> web.Application:
         application.router.add_get(path, _page(view, show))
     for section, path in PAGES.items():
         application.router.add_get(path, _page(view, _of_section(section)))
+    application.router.add_get("/explain", _explain(view))
     for path, what in LATER.items():
         application.router.add_get(path, _later(what))
     taps = Taps(view)
@@ -253,6 +255,19 @@ def _page(view: View, show: Callable[[View], Any]) -> Answer:
         return answer(show(view))
 
     return page
+
+
+def _explain(view: View) -> Answer:
+    async def explained(request: web.Request) -> web.StreamResponse:
+        snapshot = view.snapshot
+        asked = [(name, str(value)) for name, value in request.query.items()]
+        try:
+            plan, question = explain.read(asked, snapshot.plans if snapshot else {})
+        except explain.BadQuestionError as error:
+            return refusal(422, str(error))
+        return answer(explain.shown(view.explain(plan, question)))
+
+    return explained
 
 
 def _later(what: str) -> Answer:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meshproxy.control.reload import Outcome, Reason, Standing
-from meshproxy.core.route import Snapshot
+from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.route import Plan, Snapshot
 from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.recent import Recent
@@ -90,6 +91,9 @@ class View(Protocol):
 
     def stats(self) -> Mapping[str, Any]:
         """Numbers of the process and its connections, as plain data."""
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        """What would become of this request; nothing does."""
 
     async def reload(self, reason: Reason) -> Outcome: ...
 

@@ -171,12 +171,28 @@ class Phases:
     rival: tuple[Rival, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One policy of a route and its key; the place where it stands, if that is not the route's."""
+
+    key: str
+    policy: object
+    rule: str = ""
+
+
+def nowhere(*keys: str) -> str:  # noqa: ARG001  # the origin of what no file says
+    """The `origin` of a route that no key of the file bounds."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """One row of the table, compiled. Durations are seconds; 0.0 switches one off.
 
     `strip` is how many bytes of the target a service's prefix takes. `lone` is the only
-    endpoint of the cluster, where there is nothing to pick.
+    endpoint of the cluster, where there is nothing to pick. `parts` are the policies in the order
+    of the walk and `origin("retry", "attempts")` the place of such a value, for those who
+    explain.
     """
 
     name: str
@@ -195,6 +211,8 @@ class Route:
     rule: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
     lone: Endpoint | None = None
+    parts: tuple[Part, ...] = ()
+    origin: Callable[..., str] = nowhere
 
 
 class RouteTable(Protocol):
@@ -249,6 +267,7 @@ class Plan:
     limits: Limits
     trusts: Callable[[str], bool]
     routes: tuple[Route, ...] = ()
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

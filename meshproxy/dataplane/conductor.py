@@ -403,6 +403,8 @@ class Conductor:
         return None
 
     def _again(self, exchange: Exchange, delay: float, now: float) -> None:
+        if exchange.extras is not None and exchange.extras.story is not None:
+            exchange.extras.story.append(endings.word(exchange))
         if exchange.endpoint is not None:
             exchange.tried = (*exchange.tried, exchange.endpoint)
         exchange.upstream = None

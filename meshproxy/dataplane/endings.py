@@ -74,6 +74,10 @@ def rescue(exchange: Exchange, refusal: Refusal | None, now: float) -> Served | 
 
 def reroute(exchange: Exchange, route: Route) -> None:
     """Another route from here on: it has a time of its own, and counts what comes of it."""
+    story = exchange.more().story
+    if story is not None:
+        to = route.cluster.name if route.cluster is not None else route.name
+        story.append(f"{word(exchange)}>{to}")
     exchange.route.series.in_flight -= 1
     route.series.in_flight += 1
     exchange.route = route
@@ -81,6 +85,14 @@ def reroute(exchange: Exchange, route: Route) -> None:
     exchange.attempts = 0
     exchange.tried = ()
     exchange.try_due = 0.0
+
+
+def word(exchange: Exchange) -> str:
+    """What the attempt that just ended came to: a failure's condition, a status, or the reason
+    why there was none."""
+    if exchange.failure is not None:
+        return exchange.failure.condition
+    return str(exchange.status) if exchange.status else exchange.flags.rpartition(",")[2]
 
 
 def whose_time(exchange: Exchange) -> Failure:

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from meshproxy.core.classify import CONDITIONS, Conditions, read_word
+from meshproxy.core.explanation import Step, Tries
 from meshproxy.core.fields import Duration, Percent, Timeout
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Failure
@@ -225,7 +226,7 @@ class Retries:
 
     __slots__ = (
         "_account", "_allowance", "_attempts", "_backoff", "_failed", "_granted", "_random",
-        "_wanted",
+        "_wanted", "_when",
     )  # fmt: skip
 
     reads: ClassVar[frozenset[bytes]] = frozenset((KEY,))
@@ -241,6 +242,7 @@ class Retries:
         self._attempts = spec.attempts
         # Whoever bounds a try means it to be followed by another.
         when = (*spec.when, "timeout") if spec.per_try_timeout else spec.when
+        self._when = tuple(dict.fromkeys(when))
         self._wanted = Conditions.of(when).hold
         self._backoff = spec.backoff.compiled()
         self._allowance = allowance
@@ -275,6 +277,29 @@ class Retries:
         self._granted.count += 1
         self._account.recent.add_bad(now)
         return seconds
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        """How often, on what, and whether the upstream could bear one now."""
+        account = self._account
+        counts = account.recent.peek(LOOK_BACK, now)
+        tries = "1 further try" if self._attempts == 1 else f"{self._attempts} further tries"
+        says = f"up to {tries} on {', '.join(self._when)}"
+        if not retry.may_repeat(exchange.method, True, exchange.header(KEY)):
+            method = exchange.method.decode("latin-1")
+            says = f"{says}, only while nothing was sent: {method} is not idempotent"
+        bears = retry.would_spend(self._allowance, account.reserve, counts, now)
+        requests, retries = counts
+        budget = f"{retries} retries of {requests} requests in {LOOK_BACK:g} s"
+        says = f"{says}; the budget has {'room' if bears else 'no room'} ({budget})"
+        yield Step(
+            says, data={"attempts": self._attempts, "when": list(self._when), "budget": bears}
+        )
+
+    def tries(self, exchange: Exchange) -> Tries:  # noqa: ARG002  # of whatever failed
+        """The longest pause is one to which chance adds nothing."""
+        numbers = range(1, self._attempts + 1)
+        pauses = tuple(retry.pause(self._backoff, number, 0.0) for number in numbers)
+        return Tries(further=self._attempts, pauses=pauses, endures=True)
 
     def _pause(self, exchange: Exchange) -> float:
         draw = self._random.random()

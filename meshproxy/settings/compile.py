@@ -32,6 +32,7 @@ from meshproxy.settings.addresses import Address
 from meshproxy.settings.chains import Chain, Step
 from meshproxy.settings.forward import Forward, NoTunnel, Permit, permits
 from meshproxy.settings.matches import Match
+from meshproxy.settings.origins import origin
 from meshproxy.settings.routes import UNMATCHED, Routes
 from meshproxy.settings.schema import (
     OFF,
@@ -239,6 +240,7 @@ class _Compiler:
             limits=_limits(self._settings.file.limits),
             trusts=_trusts(self._settings.file.trust, direction),
             routes=tuple(routes),
+            rule=origin(self._settings, (*_where(key), "listen")),
         )
 
 
@@ -261,6 +263,12 @@ class _Made:
     def header_names(self) -> Iterable[bytes]:
         """The request fields by which these routes are told apart."""
         return (name.encode() for match in self.matches for name in match.headers)
+
+
+def _where(key: str) -> tuple[str, ...]:
+    """The place in the file of what listens under `key`."""
+    service = key.removeprefix("outbound.services.")
+    return (key,) if service == key else ("outbound", "services", service)
 
 
 def _outbound_table(

@@ -14,7 +14,9 @@ from aiohttp import web
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
-from meshproxy.core.route import Snapshot
+from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.route import Plan, Snapshot
+from meshproxy.dataplane.foresight import foresee
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
@@ -84,6 +86,9 @@ class Stage:
 
     def stats(self) -> Mapping[str, Any]:
         return {"in_flight": 2, "connections": {}}
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, self.now())
 
     async def reload(self, reason: Reason) -> Outcome:
         self.asked.append(reason)

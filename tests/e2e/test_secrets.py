@@ -58,6 +58,8 @@ ADMIN = (
     "/stats",
     "/failures",
     "/explain",
+    f"/explain?url=/filed?{CANARY}&header=X-Key:{IN_FILE}&header=Authorization:{IN_VARIABLE}",
+    f"/explain?url=/limited&header=x-key:{IN_FILE}&client=10.0.0.1",
 )
 PROBES = ("/metrics", "/livez", "/readyz", "/startupz", "/health")
 FULL = Path(__file__).parents[2] / "config" / "meshproxy.yaml"
