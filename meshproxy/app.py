@@ -13,7 +13,6 @@ import random
 import signal
 import socket
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -198,9 +197,8 @@ class App:
 
     async def serve(self) -> int:
         """Run until drained; returns the exit code."""
-        self._loop.set_exception_handler(self._bug)
+        self.bugs.listen(self._loop)
         self._loop.set_task_factory(dated(time.monotonic))
-        sys.unraisablehook = threading.excepthook = self._bug_elsewhere
         try:
             await self._reloader.begin()
         except (ConfigError, OSError) as error:
@@ -218,16 +216,6 @@ class App:
         await self._leave.wait()
         await self._drain()
         return CLEAN
-
-    def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG002
-        """What nobody caught; the loop goes on."""
-        message = context.get("message", "")
-        self.bugs.caught(context.get("exception") or message, detail=message)
-
-    def _bug_elsewhere(self, what: Any) -> None:
-        """What was raised in a thread of ours, or where Python had nobody to tell."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.bugs.caught, what.exc_value or what.exc_type())
 
     def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
