@@ -11,6 +11,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     __main__      the command line; loads nothing but the chosen command
     commands/     one file per thing a person types
         arguments  sources  run  check  starter  remote
+        inject  workloads  pods  edits
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  view  ports  door  serving  probes  admin  health

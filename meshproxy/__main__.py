@@ -25,6 +25,7 @@ COMMANDS = {
     "reload": "remote",
     "drain": "remote",
     "healthcheck": "remote",
+    "inject": "inject",
 }
 """The file in `commands` that has the function of a command's name."""
 

@@ -45,7 +45,7 @@ NEVER: dict[str, set[str]] = {
 
 ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {"control/admin.py", "control/probes.py", "control/serving.py"},
-    "yaml": {"settings/load.py"},
+    "yaml": {"settings/load.py", "commands/edits.py"},
     "httptools": {"dataplane/chunks.py", "dataplane/heads.py"},
     "uvloop": {"app.py"},
     "logging": set(),
