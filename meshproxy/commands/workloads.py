@@ -83,7 +83,7 @@ def inject(documents: Sequence[Any], sidecar: Sidecar) -> Injected:
 
 
 def find(document: Any, path: Path = (), default: str = "") -> Iterator[Pods]:
-    """The pods of a document, of every item if it is a List; `default` is its kind if it has none."""
+    """The pods of a document, or of every item of a List; `default` is a kind for where none is."""
     if not isinstance(document, dict):
         return
     kind = str(document.get("kind", default))
