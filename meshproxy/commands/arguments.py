@@ -109,7 +109,7 @@ The sidecar is a native one, an init container that is always restarted: it star
 app and ends after it, and Jobs end by themselves (Kubernetes 1.29). --classic makes it one
 more container.
 
-Callers reach it by the Service's targetPort: write mesh-inbound there. A pod that has this
+Callers reach it by the Service's targetPort: write 15006 there. A pod that has this
 sidecar already is left alone; one that cannot have it is told with file:line:col.
 
 Exit code: 0 printed, 1 some pod cannot have it and nothing is printed, 2 usage.

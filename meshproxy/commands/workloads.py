@@ -146,7 +146,7 @@ def _bypasses(documents: Sequence[Any], taken: Sequence[Pods], sidecar: Sidecar)
             past = pods.bypassed(service, labels, found.template["spec"], sidecar)
             notes += [
                 f"Service/{_name(service.get('metadata'))}: targetPort {port} goes past the"
-                f" sidecar of {found.label}; write targetPort: mesh-inbound"
+                f" sidecar of {found.label}; write targetPort: {pods.INBOUND}"
                 for port in past
             ]
     return notes

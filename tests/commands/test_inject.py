@@ -114,7 +114,7 @@ def test_a_service_that_goes_past_the_sidecar_is_told(
     assert main(["inject", "-f", str(file)]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith(service)
-    assert "targetPort 8080 goes past the sidecar of Pod; write targetPort: mesh-inb" in shown.err
+    assert "targetPort 8080 goes past the sidecar of Pod; write targetPort: 15006" in shown.err
 
 
 @pytest.mark.parametrize(
