@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 import sys
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-SIDECAR = "http://127.0.0.1:15001"
+PORT = int(os.environ.get("APP_PORT", "8080"))
+SIDECAR = f"http://127.0.0.1:{os.environ.get('OUTBOUND_PORT', '15001')}"
 CARRIED = ("traceparent", "tracestate", "b3", "x-request-id")
 NUMBERS = itertools.count(1)
 
@@ -66,7 +68,7 @@ class Orders(App):
 def main() -> None:
     app = {"orders": Orders, "payments": Payments}[sys.argv[1]]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with ThreadingHTTPServer(("127.0.0.1", 8080), app) as server:
+    with ThreadingHTTPServer(("127.0.0.1", PORT), app) as server:
         server.serve_forever()
 
 
