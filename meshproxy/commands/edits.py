@@ -109,7 +109,7 @@ def written(before: Text, after: Sequence[Any]) -> tuple[str, bool]:
 def _edited(before: Text, after: Sequence[Any]) -> str:
     text = before.text
     starts = [0, *(match.end() for match in re.finditer(r"\n", text))]
-    editor = _Editor(text, starts)
+    editor = _Editor(text, starts, "\r\n" if "\r\n" in text else "\n")
     pairs = zip(before.nodes, before.documents, after, strict=True)
     spans = [span for node, old, new in pairs for span in editor.spans(node, old, new)]
     for start, end, put in sorted(spans, reverse=True):
@@ -121,6 +121,7 @@ def _edited(before: Text, after: Sequence[Any]) -> str:
 class _Editor:
     text: str
     starts: list[int]
+    newline: str
 
     def spans(self, node: Node | None, old: Any, new: Any) -> Iterator[Span]:
         """What must be replaced so that this node says `new`."""
@@ -166,6 +167,7 @@ class _Editor:
         start, end = self._at(node.start_mark), self._at(node.end_mark)
         whole = self.text[start:end]
         put = _json(new, indent=_indent(whole))
+        put = put.replace("\n", self.newline)
         if isinstance(node, ScalarNode) and start == end:
             put = f" {put}"  # nothing stands there, right behind the colon
         if isinstance(node, ScalarNode) and node.style in {"|", ">"}:
@@ -176,7 +178,7 @@ class _Editor:
         indented = "".join(f"{' ' * column}{line}" for line in block.splitlines(keepends=True))
         if at and self.text[at - 1] != "\n":
             indented = f"\n{indented}"
-        return at, at, indented
+        return at, at, indented.replace("\n", self.newline)
 
     def _end(self, node: Node) -> int:
         """The place after the last line of a node, comments behind it not counted."""

@@ -34,7 +34,8 @@ def changed(text: str, after: Any) -> tuple[str, bool]:
         ("a: >-\n  one\n  two\nb: 1\n", {"a": "one two", "b": 1, "c": 2},
          "a: >-\n  one\n  two\nb: 1\nc: 2\n"),
         ("a: 'é' # ü\n", {"a": "é", "b": "ö"}, "a: 'é' # ü\nb: ö\n"),
-        ("a: 1\r\nb: 2\r\n", {"a": 3, "b": 2}, "a: 3\r\nb: 2\r\n"),
+        ("a: 1\r\nb: 2\r\n", {"a": 3, "b": 2, "c": 4}, "a: 3\r\nb: 2\r\nc: 4\r\n"),
+        ("a: [\r\n  1\r\n]\r\n", {"a": [2]}, "a: [\r\n  2\r\n]\r\n"),
         ("---\na: 1\n...\n", {"a": 1, "b": 2}, "---\na: 1\nb: 2\n...\n"),
     ],
 )  # fmt: skip

