@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests import proxies, tools
+from loadtests import features, proxies, tools
 from loadtests.measure import SCENARIOS, Scenario, WrkError, rss_mib, run_wrk, sample
 from loadtests.processes import (
     Child,
@@ -33,6 +33,7 @@ from loadtests.report import SUBJECT, Footprint, Results, page, screen
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 MILLION = 1_000_000
+EXCHANGES = 10_000
 STARTS = 5
 
 
@@ -48,6 +49,7 @@ class Plan:
     seconds: int
     rounds: int
     million: bool
+    features: bool
     out: Path | None
 
 
@@ -106,16 +108,18 @@ def run(plan: Plan) -> Results:
     if len(both) < 2:
         raise tools.MissingError("two cores are needed: one for the proxy, one for origin and load")
     os.sched_setaffinity(0, {both[1]})
+    results = Results()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Group(Path(folder)) as group:
         bench = Bench(group, Path(folder), free_port(), both[0], both[1])
         start_origin(bench)
-        results = Results()
         if SUBJECT in plan.names:
             results.footprint = weigh(bench)
         rounds(bench, plan, results)
         if results.footprint is not None and plan.million:
             outlast(bench, results.footprint)
-        return results
+    if plan.features:
+        results.features = features.costs(EXCHANGES, plan.rounds + 4, say)
+    return results
 
 
 def start_origin(bench: Bench) -> None:
@@ -204,6 +208,7 @@ def read_plan(argv: list[str] | None) -> Plan:
     parser.add_argument("--seconds", type=_count, help="of each run (default 2)")
     parser.add_argument("--rounds", type=_count, help="turns of each proxy (default 5)")
     parser.add_argument("--million", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--features", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--out", type=Path, help="page to write (a full run: RESULTS.md)")
     args = parser.parse_args(argv)
     names = _chosen(parser, "--only", args.only, list(proxies.BUILDERS))
@@ -215,6 +220,7 @@ def read_plan(argv: list[str] | None) -> Plan:
         args.seconds or 2,
         args.rounds or (1 if args.quick else 5),
         args.million if args.million is not None else not args.quick,
+        args.features if args.features is not None else whole,
         args.out or (RESULTS if whole else None),
     )
 
