@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +38,15 @@ def test_podman_reads_it_too() -> None:
 
 
 @pytest.mark.server("promtool")
-def test_prometheus_takes_its_config() -> None:
-    run(tool("promtool"), "check", "config", str(COMPOSE / "prometheus.yml"))
+def test_prometheus_takes_its_config_and_the_rules(tmp_path: Path) -> None:
+    for volume in SERVICES["prometheus"]["volumes"]:
+        source, target, *_ = volume.split(":")
+        if target.endswith(".yml"):
+            file = tmp_path / target.removeprefix("/etc/prometheus/")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text((COMPOSE / source).read_text())
+    told = run(tool("promtool"), "check", "config", str(tmp_path / "prometheus.yml"))
+    assert told.count("rules found") == 2
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -83,7 +91,7 @@ def test_every_file_that_it_mounts_is_there() -> None:
         volume.split(":")[0]
         for service in SERVICES.values()
         for volume in service.get("volumes", ())
-        if volume.startswith("./")
+        if volume.startswith(".")
     ]
     assert len(sources) >= 5
     assert [one for one in sources if not (COMPOSE / one).exists()] == []
