@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +134,14 @@ def test_a_thread_can_be_made_but_no_namespace() -> None:
     )
     done = subprocess.run([*CONFINED, sys.executable, "-c", script], cwd=ROOT, check=False)
     assert done.returncode == 0
+
+
+def test_every_ioctl_of_the_code_is_listed() -> None:
+    source = "".join(file.read_text() for file in (ROOT / "meshproxy").rglob("*.py"))
+    used = set(re.findall(r"termios\.([A-Z]\w+)", source))
+    assert "TIOCOUTQ" in used
+    listed = {rule["args"][0]["value"] for rule in RULES if rule["names"] == ["ioctl"]}
+    assert [name for name in sorted(used) if getattr(termios, name) not in listed] == []
 
 
 def test_nothing_is_listed_twice_or_needs_a_capability() -> None:

@@ -1,0 +1,25 @@
+"""Runs every sidecar of the end-to-end tests under the container's list of system calls:
+
+    python -m pytest -p tests.deploy.everywhere tests/e2e -k "not small_commands"
+
+For whoever changes the list, or makes the sidecar do something new. (The tests left out measure
+how fast a command starts, and the confinement starts first.)
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.e2e.harness import sidecar
+
+from .tools import CONFIG
+
+_plain = sidecar.command
+
+
+def _confined(*arguments: str) -> list[str]:
+    profile = str(CONFIG / "container/seccomp.json")
+    return [sys.executable, "-m", "tests.deploy.confined", profile, *_plain(*arguments)]
+
+
+sidecar.command = _confined
