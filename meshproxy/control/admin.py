@@ -17,7 +17,12 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control import explain
+from meshproxy.control.debug import add_debug
+from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
+from meshproxy.control.summary import summary
+from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -29,7 +34,7 @@ PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cach
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
 MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
-LATER = {"/": "the dashboard", "/explain": "explaining a request"}
+LATER = {"/": "the dashboard"}
 
 
 def admin_application(view: View) -> web.Application:
@@ -41,13 +46,22 @@ def admin_application(view: View) -> web.Application:
         "/routes": routes,
         "/clusters": clusters,
         "/stats": stats,
+        "/failures": failures,
     }
     for path, show in shown.items():
         application.router.add_get(path, _page(view, show))
     for section, path in PAGES.items():
         application.router.add_get(path, _page(view, _of_section(section)))
+    application.router.add_get("/explain", _explain(view))
     for path, what in LATER.items():
         application.router.add_get(path, _later(what))
+    taps = Taps(view)
+    application.router.add_get("/tap", taps.answer, allow_head=False)
+    application.on_shutdown.append(taps.close)
+    live = Live(view)
+    application.router.add_get("/live", live.answer, allow_head=False)
+    application.on_shutdown.append(live.close)
+    add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))
@@ -156,7 +170,13 @@ def stats(view: View) -> dict[str, Any]:
     for cell in _reported(view.cells()):
         if cell.section not in PAGES:
             others.setdefault(cell.section, []).append(cell.report(now))
-    return {"uptime_seconds": round(view.uptime(), 3), **view.stats(), **others}
+    uptime = {"uptime_seconds": round(view.uptime(), 3)}
+    return {**uptime, **view.stats(), **summary(view), **others}
+
+
+def failures(view: View) -> list[Mapping[str, Any]]:
+    """The latest exchanges that did not go well, the newest first."""
+    return list(reversed(view.recent.since(0, view.recent.latest)))
 
 
 def _of_section(section: str) -> Callable[[View], list[Mapping[str, Any]]]:
@@ -208,6 +228,7 @@ def _policy(method: Callable[..., Any]) -> str:
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "address": endpoint.name,
+        "version": endpoint.version or None,
         "weight": endpoint.weight,
         "tier": endpoint.tier,
         "in_flight": endpoint.load,
@@ -234,6 +255,19 @@ def _page(view: View, show: Callable[[View], Any]) -> Answer:
         return answer(show(view))
 
     return page
+
+
+def _explain(view: View) -> Answer:
+    async def explained(request: web.Request) -> web.StreamResponse:
+        snapshot = view.snapshot
+        asked = [(name, str(value)) for name, value in request.query.items()]
+        try:
+            plan, question = explain.read(asked, snapshot.plans if snapshot else {})
+        except explain.BadQuestionError as error:
+            return refusal(422, str(error))
+        return answer(explain.shown(view.explain(plan, question)))
+
+    return explained
 
 
 def _later(what: str) -> Answer:

@@ -80,11 +80,12 @@ class Reloader(Generic[P]):
 
     `load(data, generation)` builds without side effects; ConfigError tells the user's
     mistakes. `adopt` puts it in force and must be all or nothing: raising ConfigError or
-    OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line.
+    OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line,
+    `caught` hears of bugs in all of this.
     """
 
-    __slots__ = ("_adopt", "_content", "_load", "_lock", "_source", "_tell", "_trouble", "_wall",
-                 "snapshot", "standing")  # fmt: skip
+    __slots__ = ("_adopt", "_caught", "_content", "_load", "_lock", "_source", "_tell", "_trouble",
+                 "_wall", "snapshot", "standing")  # fmt: skip
 
     def __init__(
         self,
@@ -93,7 +94,9 @@ class Reloader(Generic[P]):
         adopt: Callable[[P], Awaitable[None]],
         tell: Callable[..., None],
         wall: Callable[[], float],
+        caught: Callable[[Exception], None],
     ) -> None:
+        self._caught = caught
         self._source = source
         self._load = load
         self._adopt = adopt
@@ -125,6 +128,7 @@ class Reloader(Generic[P]):
             except OSError as error:
                 errors = [f"{self.source}: {error.strerror or error}"]
             except Exception as error:  # noqa: BLE001  # even a bug here must not stop traffic
+                self._caught(error)
                 errors = [f"{self.source}: {type(error).__name__}: {error}"]
             return self._refused(reason, errors)
 

@@ -7,12 +7,13 @@ circuits `circuits`, and what lets everyone in again `panic`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from meshproxy.core.explanation import Regard, Step
 from meshproxy.core.fields import Duration, Percent, PercentOrOff
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic import breaker
@@ -90,6 +91,12 @@ class CircuitBreakerSpec(Spec):
             tried = CircuitBreaker(rules, scope, circuits_of(scope, shadow=True), None)
             return ShadowBreaker(tried, scope)
         return CircuitBreaker(rules, scope, circuits_of(scope), panic_of(scope, self.panic))
+
+
+def _counted(words: Sequence[str]) -> str:
+    """`circuits: 2 closed, 1 open`."""
+    counts = {word: words.count(word) for word in dict.fromkeys(words)}
+    return "circuits: " + ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
 class CircuitBreaker:
@@ -175,6 +182,38 @@ class CircuitBreaker:
             each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
             each.tally.take_back(now)
             self._lost(each, exchange, now, broken=True)
+
+    def regard(self, endpoint: Endpoint, now: float) -> Regard:
+        """The circuit's state, and why an endpoint may or may not be tried."""
+        each = self._circuits[endpoint]
+        circuit = each.circuit
+        says, may = f"circuit {circuit.state.word}", now >= circuit.until
+        if not may:
+            says = f"{says} for {circuit.until - now:.3g} s more; last failure: {each.last_failure}"
+            if breaker.vouched(circuit, endpoint.passed_at):
+                may, says = True, f"{says}; but a check went well since"
+            elif self._panic is not None and self._panic.would_reign():
+                may, says = True, f"{says}; but too few are left: all are used"
+        elif circuit.state is State.OPEN:
+            says = f"{says}, its time is over: this would be a probe"
+        elif circuit.state is State.HALF_OPEN:
+            says = f"{says}: this would be a probe"
+        elif circuit.streak:
+            says = (
+                f"{says}, {circuit.streak} of {self._rules.consecutive_failures} failures in a row"
+            )
+        return Regard(may, says, {"circuit": circuit.state.word})
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        """The state of all circuits in a line."""
+        words = [each.circuit.state.word for each in self._circuits.values()]
+        yield Step(_counted(words))
+
+    def brief(self, exchange: Exchange, now: float) -> str:  # noqa: ARG002  # as of the last event
+        endpoint = exchange.endpoint
+        if endpoint is None:
+            return ""
+        return f"breaker={self._circuits[endpoint].circuit.state.word}"
 
     def all_open(self, now: float) -> bool:
         """Whether every endpoint that could be tried at all is kept from it by its circuit."""
@@ -268,6 +307,11 @@ class ShadowBreaker:
             self._counts.count("circuit_breaker", self._direction, self._route, self._upstream)
         self._stray.add(exchange)
         exchange.defer(lambda _: self._stray.discard(exchange))
+
+    def regard(self, endpoint: Endpoint, now: float) -> Regard:
+        tried = self._tried.regard(endpoint, now)
+        says = f"in shadow: {tried.says}" if tried.may else f"in shadow: left out, {tried.says}"
+        return Regard(True, says, {"shadow_circuit": tried.data["circuit"]})
 
     def settle(self, exchange: Exchange, now: float) -> None:
         if exchange not in self._stray:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic import units
@@ -19,7 +21,7 @@ from meshproxy.logic import units
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
     from meshproxy.core.fields import RateOf
-    from meshproxy.policies.gates import Each, Gate, Whole
+    from meshproxy.policies.gates import Each, Gate, Peek, Whole
     from meshproxy.policies.shadow import Shadows
 
 
@@ -88,13 +90,12 @@ class Limit:
         self._about = about
         self._words: dict[Whole | Each, tuple[str, bytes, bytes]] = {}
 
-    def refuse(self, exchange: Exchange, wait: float) -> Refusal:
+    def refusal(self, exchange: Exchange, wait: float) -> Refusal:
         """The answer to a request for which this limit has room in `wait` seconds.
 
         The fields are those of draft-ietf-httpapi-ratelimit-headers; its `t` and
         `retry-after` agree, and whoever waits so long alone is admitted.
         """
-        self.refused.add(exchange.route.name)
         gate = self._gate.chosen(exchange)
         words = self._words.get(gate)
         if words is None:
@@ -115,6 +116,33 @@ class Limit:
             f'RateLimit-Policy: "{name}";q={quota};w={period}\r\n'.encode(),
             f'RateLimit: "{name}";r=0;t='.encode(),
         )
+
+    def peek(self, exchange: Exchange, now: float) -> Peek:
+        """What `take` would say of it; nothing is spent."""
+        return self._gate.peek(exchange, now)
+
+    def left(self, exchange: Exchange, now: float) -> str:
+        """`per-client 3/40 left`, of what may come at once."""
+        peek = self.peek(exchange, now)
+        return f"{self.refused.name} {int(peek.left)}/{int(peek.most)} left"
+
+    def told(self, peek: Peek) -> Step:
+        """The same for people. What is left is told as it is before this request."""
+        rate = units.write_rate(peek.rate.count, peek.rate.seconds)
+        about, left = self._about, int(peek.left)
+        mode = "shadow" if about["mode"] == "shadow" else "enforce"
+        whose = f" for {peek.key}" if peek.key else ""
+        shared = " of the level that all keys without a place share" if peek.shared else ""
+        says = f'"{self.refused.name}": {left} left of {rate}{shared}{whose}'
+        if peek.wait > 0.0:
+            would = "would be refused, were it not in shadow" if mode == "shadow" else "used up"
+            says = f"{says}: {would}; room again in {peek.wait:.3g} s"
+        data = {
+            "name": self.refused.name, "limit": rate, "burst": int(peek.most),
+            "algorithm": about["algorithm"], "per": about["per"], "key": peek.key or None,
+            "left": left, "shared": peek.shared, "wait_seconds": round(peek.wait, 3), "mode": mode,
+        }  # fmt: skip
+        return Step(says, rule=self._rule, data=data)
 
     def report(self, now: float) -> Mapping[str, Any]:
         return {
@@ -139,17 +167,33 @@ class RateLimits:
         for limit in self._limits:
             if limit.take(exchange, now) > 0.0:
                 tightest, longest = _tightest(self._limits, limit, exchange, now)
-                return tightest.refuse(exchange, longest)
+                tightest.refused.add(exchange.route.name)
+                return tightest.refusal(exchange, longest)
         return None
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        """Each limit, and the refusal of the tightest."""
+        peeks = [limit.peek(exchange, now) for limit in self._limits]
+        at = max(range(len(peeks)), key=lambda index: peeks[index].wait, default=0)
+        for index, (limit, peek) in enumerate(zip(self._limits, peeks, strict=True)):
+            step = limit.told(peek)
+            if index == at and peek.wait > 0.0:
+                step = replace(step, verdict=limit.refusal(exchange, peek.wait))
+            yield step
+
+    def brief(self, exchange: Exchange, now: float) -> str:
+        """What the limits have left, this request spent."""
+        return _briefly(self._limits, exchange, now)
 
 
 class ShadedLimits:
     """The same, with limits in shadow: those see what the ones in force let through."""
 
-    __slots__ = ("_admit", "_shaded", "reads")
+    __slots__ = ("_admit", "_limits", "_shaded", "reads")
 
     def __init__(self, limits: RateLimits, shaded: Sequence[Limit]) -> None:
         self._admit = limits.admit
+        self._limits = limits
         self._shaded = tuple(shaded)
         self.reads = limits.reads
 
@@ -162,6 +206,14 @@ class ShadedLimits:
                     tightest.refused.add(exchange.route.name)
                     break
         return refusal
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        yield from self._limits.explain(exchange, now)
+        for limit in self._shaded:
+            yield limit.told(limit.peek(exchange, now))
+
+    def brief(self, exchange: Exchange, now: float) -> str:
+        return self._limits.brief(exchange, now)
 
 
 def _tightest(
@@ -179,6 +231,11 @@ def _tightest(
         elif wait > longest:
             tightest, longest = limit, wait
     return tightest, longest
+
+
+def _briefly(limits: Iterable[Limit], exchange: Exchange, now: float) -> str:
+    left = ",".join(limit.left(exchange, now) for limit in limits)
+    return f"limits={left}" if left else ""
 
 
 def whole_quota(rate: RateOf) -> tuple[int, int]:

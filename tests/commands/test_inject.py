@@ -136,11 +136,6 @@ def test_words_that_do_not_go_together(
     "words",
     [
         [],
-        ["-f", "x", "--image", "two words"],
-        ["-f", "x", "--port", "0"],
-        ["-f", "x", "--port", "65536"],
-        ["-f", "x", "--config-map", "No_Name"],
-        ["-f", "x", "--drain", "1.5"],
         ["-f", "x", "--native", "--classic"],
     ],
 )
