@@ -8,18 +8,8 @@ how fast a command starts, and the confinement starts first.)
 
 from __future__ import annotations
 
-import sys
+from tests.e2e.harness import Sidecar
 
-from tests.e2e.harness import sidecar
+from .test_seccomp import CONFINED
 
-from .tools import CONFIG
-
-_plain = sidecar.command
-
-
-def _confined(*arguments: str) -> list[str]:
-    profile = str(CONFIG / "container/seccomp.json")
-    return [sys.executable, "-m", "tests.deploy.confined", profile, *_plain(*arguments)]
-
-
-sidecar.command = _confined
+Sidecar.BEFORE = CONFINED

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Client, Origin, Sidecar, eventually, fetch
-from tests.e2e.harness import sidecar as harness
 from tests.e2e.harness.client import request
 
 from .confined import library
@@ -31,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(library() is None, reason="libseccomp.so.2 is missing: libseccomp2"),
 ]
 
-CONFINED = [sys.executable, "-m", "tests.deploy.confined", str(PROFILE)]
+CONFINED = (sys.executable, "-m", "tests.deploy.confined", str(PROFILE))
 
 SIDECAR = """
 service: {name: confined, version: "1"}
@@ -52,16 +51,15 @@ def app() -> Iterator[Origin]:
         yield running
 
 
-def test_a_sidecar_does_all_it_does_under_it(app: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = harness.command
+class Confined(Sidecar):
+    """One that the tests below start, under the list."""
 
-    def confined(*arguments: str) -> list[str]:
-        return [*CONFINED, *plain(*arguments)]
+    BEFORE = CONFINED
 
-    monkeypatch.setattr(harness, "command", confined)
+
+def test_a_sidecar_does_all_it_does_under_it(app: Origin) -> None:
     config = SIDECAR.replace("<port>", app.address.rpartition(":")[2])
-    with Sidecar.running(config, app=app.address) as sidecar:
-        monkeypatch.undo()
+    with Confined.running(config, app=app.address) as sidecar:
         assert Path(f"/proc/{sidecar.pid}/status").read_text().count("Seccomp:\t2") == 1
         assert fetch(sidecar.inbound, "/").status == 200
         assert fetch(sidecar.outbound, "/echo/x", "POST", body=b"x" * 100_000).status == 200

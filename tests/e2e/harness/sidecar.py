@@ -40,10 +40,12 @@ _COMMON = {
 class Sidecar:
     """One running proxy. `given` fills placeholders of the config; the rest become free ports.
 
-    `MODULE` is what is run, and `BUGS` what must not be in its log at the end.
+    `MODULE` is what is run, `BEFORE` another command that runs it, and `BUGS` what must not be in
+    its log at the end.
     """
 
     MODULE = "meshproxy"
+    BEFORE: tuple[str, ...] = ()
     BUGS = ("Traceback", '"event":"bug"')
 
     def __init__(
@@ -56,7 +58,7 @@ class Sidecar:
         self.write(config)
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.MODULE, "run", "-c", str(self.file)],
+                [*self.BEFORE, sys.executable, "-m", self.MODULE, "run", "-c", str(self.file)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
