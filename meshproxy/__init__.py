@@ -15,15 +15,15 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         inject  inject_words  workloads  pods  edits
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
-        watch  reload  changes  view  ports  door  serving  probes  admin  health
-        strain  memory  export  collector  tap  live  observer  summary
-        lag  debug  tasks  heap  sampling  explain  offline
+        watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
+        health  strain  memory  export  collector  tap  live  observer  summary
+        steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
-        foresight  rewrites  bounds
+        foresight  rewrites  bounds  samples
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
         tap  columns  figures  recent  versions  bugs  stacks  profile  flame

@@ -13,7 +13,6 @@ import random
 import signal
 import socket
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -22,10 +21,11 @@ from typing import Any
 
 import uvloop
 
-from meshproxy.control import offline
+from meshproxy.control import offline, steer
 from meshproxy.control.explain import Asked
 from meshproxy.control.export import Clocks, Exporter
 from meshproxy.control.health import Prober
+from meshproxy.control.history import History
 from meshproxy.control.lag import Watchdog, stack_of_this_thread
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
@@ -37,7 +37,7 @@ from meshproxy.core.checkup import Checked
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
-from meshproxy.core.route import Cluster, Endpoint, Plan, Snapshot
+from meshproxy.core.route import Endpoint, Plan, Snapshot
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
 from meshproxy.dataplane.foresight import foresee
@@ -46,6 +46,7 @@ from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.room import Room, descriptors
+from meshproxy.dataplane.samples import cluster_samples, listener_samples
 from meshproxy.policies import overload, recording, tracing
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
 from meshproxy.settings.errors import ConfigError
@@ -120,8 +121,9 @@ class App:
         self._watchdog = Watchdog(log.tell_now, stack_of_this_thread())
         self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
-            source, self._load, self._adopt, log.tell, time.time, self.bugs.caught
+            source, self._load, self._adopt, log.tell, time.time, self.bugs.caught, self._reloaded
         )
+        self.history = History()
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -173,6 +175,13 @@ class App:
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
 
+    def _reloaded(self, outcome: Outcome) -> None:
+        """What an operator has said by hand holds until the next reload that succeeds."""
+        self.history.add(outcome, self.standing.at, self.snapshot and self.snapshot.source)
+        ended = steer.release(self.cells(), time.monotonic()) if outcome.ok else []
+        if ended:
+            self._log.tell("overrides_ended", level="warning", ended=ended)
+
     def _say_room(self, wanted: int) -> None:
         """The config may ask for more clients than this process has descriptors for."""
         if wanted > self._room.most:
@@ -188,9 +197,8 @@ class App:
 
     async def serve(self) -> int:
         """Run until drained; returns the exit code."""
-        self._loop.set_exception_handler(self._bug)
+        self.bugs.listen(self._loop)
         self._loop.set_task_factory(dated(time.monotonic))
-        sys.unraisablehook = threading.excepthook = self._bug_elsewhere
         try:
             await self._reloader.begin()
         except (ConfigError, OSError) as error:
@@ -208,16 +216,6 @@ class App:
         await self._leave.wait()
         await self._drain()
         return CLEAN
-
-    def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG002
-        """What nobody caught; the loop goes on."""
-        message = context.get("message", "")
-        self.bugs.caught(context.get("exception") or message, detail=message)
-
-    def _bug_elsewhere(self, what: Any) -> None:
-        """What was raised in a thread of ours, or where Python had nobody to tell."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.bugs.caught, what.exc_value or what.exc_type())
 
     def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
@@ -323,6 +321,7 @@ class App:
     def _samples(self) -> Iterable[Iterable[Sample]]:
         """In groups, each of one owner: what it tells of is as it was at one moment."""
         yield from samples_of(self.cells())
+        yield steer.samples(self.cells())
         yield self._log.samples()
         yield self._strain.samples()
         yield self._watchdog.samples()
@@ -369,28 +368,6 @@ class App:
 def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
     """What a sidecar that has just started on this file would do; nothing is opened."""
     return offline.explained(settings, asked, Kinds, foresee)
-
-
-def listener_samples(front: Front) -> Iterable[Sample]:
-    """Connections of callers, counted when asked."""
-    downstream: dict[str, int] = {}
-    for listener in front.listeners:
-        direction = listener.plan.direction
-        downstream[direction] = downstream.get(direction, 0) + len(listener.clients)
-    for direction, count in downstream.items():
-        yield Sample("meshproxy_downstream_connections", (("direction", direction),), float(count))
-    for direction, count in front.refused().items():
-        labels = (("direction", direction),)
-        yield Sample("meshproxy_downstream_connections_refused_total", labels, float(count))
-
-
-def cluster_samples(cluster: Cluster) -> Iterable[Sample]:
-    """Connections to one upstream."""
-    idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
-    open_ = sum(endpoint.connections for endpoint in cluster.endpoints)
-    for state, count in (("idle", idle), ("active", open_ - idle)):
-        labels = (("upstream", cluster.name), ("state", state))
-        yield Sample("meshproxy_upstream_connections", labels, float(count))
 
 
 def _places(settings: Settings) -> dict[str, tuple[str, int]]:

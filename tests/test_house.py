@@ -47,6 +47,7 @@ ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {
         "control/admin.py",
         "control/collector.py",
+        "control/dashboard.py",
         "control/live.py",
         "control/debug.py",
         "control/probes.py",
@@ -61,6 +62,7 @@ ONLY_IN: dict[str, set[str]] = {
 """What would spread if nobody looked."""
 
 WITHOUT_TEST: dict[str, str] = {
+    "dataplane/samples.py": "counts of real connections: tests/e2e/test_telemetry.py",
     "dataplane/flow.py": "needs two transports that are full: tests/e2e/test_bodies.py",
     "dataplane/front.py": "rebinds real sockets: tests/e2e/test_reload.py",
     "dataplane/listener.py": "a socket and its clients: tests/e2e/test_limits.py, test_reload.py",

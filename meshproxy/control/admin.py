@@ -18,9 +18,11 @@ from aiohttp import web
 
 from meshproxy import __version__
 from meshproxy.control import explain
+from meshproxy.control.dashboard import add_dashboard
 from meshproxy.control.debug import add_debug
 from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
+from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
 from meshproxy.control.summary import summary
 from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
@@ -34,7 +36,6 @@ PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cach
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
 MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
-LATER = {"/": "the dashboard"}
 
 
 def admin_application(view: View) -> web.Application:
@@ -52,9 +53,10 @@ def admin_application(view: View) -> web.Application:
         application.router.add_get(path, _page(view, show))
     for section, path in PAGES.items():
         application.router.add_get(path, _page(view, _of_section(section)))
+    for section in SECTIONS:
+        application.router.add_post(PAGES[section], _steer(view, section))
+    add_dashboard(application.router, view)
     application.router.add_get("/explain", _explain(view))
-    for path, what in LATER.items():
-        application.router.add_get(path, _later(what))
     taps = Taps(view)
     application.router.add_get("/tap", taps.answer, allow_head=False)
     application.on_shutdown.append(taps.close)
@@ -156,6 +158,8 @@ def _verdicts(view: View) -> dict[tuple[str, str], dict[str, Any]]:
         entry = known.setdefault((report["upstream"], report.get("endpoint", "")), {})
         if cell.section == "breakers":
             entry["circuit"] = report["state"]
+            if "forced" in report:
+                entry["forced"] = report["forced"]
         elif cell.section == "panic":
             entry["panic"] = entry.get("panic", False) or report["on"]
         else:
@@ -270,13 +274,6 @@ def _explain(view: View) -> Answer:
     return explained
 
 
-def _later(what: str) -> Answer:
-    async def page(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
-        return refusal(404, f"{what} is not supported yet")
-
-    return page
-
-
 def _reload(view: View) -> Answer:
     async def reload(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
         # A caller that leaves must not stop it half way.
@@ -303,6 +300,20 @@ def _logging(view: View) -> Answer:
         return answer({"level": level})
 
     return logging
+
+
+def _steer(view: View, section: str) -> Answer:
+    async def order(request: web.Request) -> web.StreamResponse:
+        if len(request.query) > len(set(request.query)):
+            return refusal(422, "each word of an order is said once")
+        try:
+            done = steer(section, view.cells(), request.query, view.now())
+        except WrongOrderError as error:
+            return refusal(422, str(error))
+        view.tell(SECTIONS[section].event, level="warning", **done)
+        return answer({**done, "until": "the next reload"})
+
+    return order
 
 
 def _purge(view: View) -> Answer:

@@ -18,7 +18,7 @@ from meshproxy.control.view import View
 from meshproxy.core.route import Cluster, Endpoint
 from meshproxy.core.verdict import Failure
 from meshproxy.telemetry import process
-from meshproxy.telemetry.figures import NONE, Count, Reading
+from meshproxy.telemetry.figures import NONE, Count, Reading, total
 
 NO_FAILURES = frozenset(
     {"success", *(each.condition for each in Failure if not each.upstream_fault)}
@@ -64,6 +64,7 @@ class Observer:
             "draining": view.draining,
             "reload": {"ok": standing.ok, "at": _text(standing.at), "errors": standing.errors},
             "process": self._told_process(seconds),
+            "totals": _totals(since, seconds),
             "routes": self._routes(since, seconds, retries),
             "upstreams": self._upstreams(since, retries),
             "versions": [
@@ -131,6 +132,7 @@ class Observer:
                     "retries": sum(
                         count for (upstream, _), count in retries.items() if upstream == name
                     ),
+                    **_latency(count for key, count in since.routes.items() if key[2] == name),
                     "panic": name in panics,
                     "endpoints": list(_endpoints(cluster, circuits)),
                 }
@@ -150,10 +152,27 @@ def told(count: Count, seconds: float) -> dict[str, Any]:
     }
 
 
-def _verdicts(view: View) -> tuple[dict[tuple[str, str], str], set[str]]:
-    """The state of each circuit that is in force, and the upstreams that panic."""
+def _latency(counts: Iterable[Count]) -> dict[str, Any]:
+    """Of all that these routes answered."""
+    told = total(counts)
+    return {f"p{share}_ms": milliseconds(told.percentile(share / 100)) for share in (50, 95, 99)}
+
+
+def _totals(since: Reading, seconds: float) -> dict[str, Any]:
+    """Of each direction, whatever the route."""
+    directions = dict.fromkeys(key[0] for key in since.routes)
+    return {
+        direction: told(
+            total([count for key, count in since.routes.items() if key[0] == direction]), seconds
+        )
+        for direction in directions
+    }
+
+
+def _verdicts(view: View) -> tuple[dict[tuple[str, str], tuple[str, str]], set[str]]:
+    """Each circuit that is in force, with what an operator holds it to; who panics."""
     circuits = {
-        (each["upstream"], each["endpoint"]): each["state"]
+        (each["upstream"], each["endpoint"]): (each["state"], each.get("forced", ""))
         for each in reported(view, "breakers")
         if each.get("mode") != "shadow"
     }
@@ -161,14 +180,16 @@ def _verdicts(view: View) -> tuple[dict[tuple[str, str], str], set[str]]:
 
 
 def _endpoints(
-    cluster: Cluster, circuits: Mapping[tuple[str, str], str]
+    cluster: Cluster, circuits: Mapping[tuple[str, str], tuple[str, str]]
 ) -> Iterable[dict[str, Any]]:
     for one in islice(cluster.endpoints, ENDPOINTS):
+        circuit, forced = circuits.get((cluster.name, one.name), (None, ""))
         yield {
             "address": one.name,
             "version": one.version or None,
             "healthy": one.healthy,
-            "circuit": circuits.get((cluster.name, one.name)),
+            "circuit": circuit,
+            "forced": forced,
             "in_flight": one.load,
             "weight": one.weight,
             "tier": one.tier,

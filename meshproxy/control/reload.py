@@ -81,11 +81,12 @@ class Reloader(Generic[P]):
     `load(data, generation)` builds without side effects; ConfigError tells the user's
     mistakes. `adopt` puts it in force and must be all or nothing: raising ConfigError or
     OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line,
-    `caught` hears of bugs in all of this.
+    `caught` hears of bugs in all of this, and `over` how each reload went, when everything
+    else knows.
     """
 
-    __slots__ = ("_adopt", "_caught", "_content", "_load", "_lock", "_source", "_tell", "_trouble",
-                 "_wall", "snapshot", "standing")  # fmt: skip
+    __slots__ = ("_adopt", "_caught", "_content", "_load", "_lock", "_over", "_source", "_tell",
+                 "_trouble", "_wall", "snapshot", "standing")  # fmt: skip
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Reloader(Generic[P]):
         tell: Callable[..., None],
         wall: Callable[[], float],
         caught: Callable[[Exception], None],
+        over: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self._caught = caught
         self._source = source
@@ -102,6 +104,7 @@ class Reloader(Generic[P]):
         self._adopt = adopt
         self._tell = tell
         self._wall = wall
+        self._over = over
         self._lock = asyncio.Lock()
         self._content = b""
         self._trouble: str | None = None
@@ -171,6 +174,7 @@ class Reloader(Generic[P]):
             self._tell(
                 "config_reloaded", reason=reason, generation=outcome.generation, changes=list(told)
             )
+        self._over(outcome)
         return outcome
 
     def _refused(self, reason: Reason, errors: list[str]) -> Outcome:
@@ -182,4 +186,5 @@ class Reloader(Generic[P]):
             "config_rejected", level="error", reason=reason, generation=outcome.generation,
             detail="the config before it stays in force", errors=errors,
         )  # fmt: skip
+        self._over(outcome)
         return outcome

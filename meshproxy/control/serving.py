@@ -89,7 +89,8 @@ def manners(view: View) -> Any:
         except Exception as error:  # noqa: BLE001  # whatever it is, the log stays one line
             view.bugs.caught(error, page=request.path)
             response = refusal(500, "a bug in meshproxy: its log says more")
-        response.headers.update(HEADERS)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         response.force_close()
         return response
 

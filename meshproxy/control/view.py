@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from meshproxy.control.history import Entry
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.route import Plan, Snapshot
@@ -52,6 +53,10 @@ class View(Protocol):
     @property
     def standing(self) -> Standing:
         """How the latest reload went."""
+
+    @property
+    def history(self) -> Iterable[Entry]:
+        """The last reloads, the newest last."""
 
     @property
     def draining(self) -> bool: ...

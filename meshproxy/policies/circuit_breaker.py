@@ -17,7 +17,7 @@ from meshproxy.core.explanation import Regard, Step
 from meshproxy.core.fields import Duration, Percent, PercentOrOff
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic import breaker
-from meshproxy.logic.breaker import Circuit, Rules, State
+from meshproxy.logic.breaker import NEVER, Circuit, Rules, State
 from meshproxy.logic.tally import SPAN
 from meshproxy.logic.units import write_duration
 from meshproxy.policies.circuits import EndpointCircuit, circuits_of
@@ -129,7 +129,12 @@ class CircuitBreaker:
         return now >= circuit.until or self._after_all(endpoint, circuit)
 
     def _after_all(self, endpoint: Endpoint, circuit: Circuit) -> bool:
-        """Before its time: a check went well since, or too few others are left."""
+        """Before its time: a check went well since, or too few others are left.
+
+        What an operator holds open stays so even then.
+        """
+        if circuit.forced:
+            return False
         if breaker.vouched(circuit, endpoint.passed_at):
             return True
         return self._panic is not None and self._panic.reigns()
@@ -146,9 +151,12 @@ class CircuitBreaker:
             if len(waits) > 1
             else f"circuit breaker: the only endpoint of {self._upstream} is open"
         )
+        if held := sum(each.circuit.forced for endpoint, each in circuits if endpoint.healthy):
+            whose = "" if held == len(waits) else f" {held} of them"
+            detail = f"{detail},{whose} forced by an operator"
         if len(waits) < len(circuits):
             detail = f"{detail}; {len(circuits) - len(waits)} fail their health checks"
-        return Refusal(503, "UO", detail, self._rule, soonest)
+        return Refusal(503, "UO", detail, self._rule, soonest if soonest < NEVER else 0.0)
 
     def depart(self, exchange: Exchange, now: float) -> None:
         endpoint: Endpoint = exchange.endpoint  # type: ignore[assignment]  # picked by now
@@ -188,7 +196,9 @@ class CircuitBreaker:
         each = self._circuits[endpoint]
         circuit = each.circuit
         says, may = f"circuit {circuit.state.word}", now >= circuit.until
-        if not may:
+        if circuit.forced:
+            says = f"{says}, forced by an operator"
+        elif not may:
             says = f"{says} for {circuit.until - now:.3g} s more; last failure: {each.last_failure}"
             if breaker.vouched(circuit, endpoint.passed_at):
                 may, says = True, f"{says}; but a check went well since"

@@ -1,8 +1,9 @@
 """Rate limits at work: every limit of a route must admit, or the request is told when to come.
 
 A request that one limit refuses spends nothing of any; the limit that asks for the longest
-wait is the one reported. Limits in shadow do the same among themselves, and only count it. How
-much is left, and for whom, is known to the gates alone.
+wait is the one reported. Limits in shadow do the same among themselves, and only count it. An
+operator may change a limit's mode; then those that hold it sort theirs anew. How much is left,
+and for whom, is known to the gates alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from meshproxy.core.explanation import Step
 from meshproxy.core.report import Sample
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from meshproxy.core.fields import RateOf
     from meshproxy.policies.gates import Each, Gate, Peek, Whole
     from meshproxy.policies.shadow import Shadows
+
+
+ORDERS = ("off", "shadow", "enforce")
+"""What an operator may say."""
 
 
 class Series:
@@ -72,23 +78,59 @@ class Shaded:
 
 
 class Limit:
-    """One entry of `rate_limits`: its gate, its words, and its record on the admin port."""
+    """One entry of `rate_limits`: its gate, its words, and its record on the admin port.
 
-    __slots__ = ("_about", "_gate", "_rule", "_words", "give_back", "refused", "take")
+    `refused` and `shaded` are its counts; `about` says where it stands and in which mode.
+    """
+
+    __slots__ = (
+        "_about", "_gate", "_holders", "_rule", "_words", "forced", "give_back", "refused",
+        "shaded", "take",
+    )  # fmt: skip
 
     section = "rate-limits"
+    orders = ORDERS
 
     def __init__(
-        self, rule: str, gate: Gate, refused: Refused | Shaded, about: Mapping[str, Any]
+        self,
+        rule: str,
+        gate: Gate,
+        counts: tuple[Refused, Shaded],
+        about: Mapping[str, Any],
     ) -> None:
         # Bound here and not passed on by a method: one call less per limit and request.
         self.take = gate.take
         self.give_back = gate.give_back
         self._rule = rule
         self._gate = gate
-        self.refused = refused
+        self.refused, self.shaded = counts
         self._about = about
         self._words: dict[Whole | Each, tuple[str, bytes, bytes]] = {}
+        self._holders: WeakSet[RateLimits] = WeakSet()
+        self.forced = ""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What an operator calls it by; a default is another limit for each upstream."""
+        about = self._about
+        return {
+            "limit": self.refused.name, "scope": about["scope"], "upstream": about["upstream"],
+        }  # fmt: skip
+
+    @property
+    def mode(self) -> str:
+        """The one that holds."""
+        return self.forced or str(self._about["mode"])
+
+    def held_by(self, limits: RateLimits) -> None:
+        """Somebody to be told when the mode changes."""
+        self._holders.add(limits)
+
+    def steer(self, order: str, now: float) -> None:  # noqa: ARG002  # levels have their own time
+        """Take another mode; an empty order takes the file's."""
+        self.forced = order
+        for limits in tuple(self._holders):
+            limits.sort()
 
     def refusal(self, exchange: Exchange, wait: float) -> Refusal:
         """The answer to a request for which this limit has room in `wait` seconds.
@@ -129,14 +171,15 @@ class Limit:
     def told(self, peek: Peek) -> Step:
         """The same for people. What is left is told as it is before this request."""
         rate = units.write_rate(peek.rate.count, peek.rate.seconds)
-        about, left = self._about, int(peek.left)
-        mode = "shadow" if about["mode"] == "shadow" else "enforce"
+        about, left, mode = self._about, int(peek.left), self.mode
         whose = f" for {peek.key}" if peek.key else ""
         shared = " of the level that all keys without a place share" if peek.shared else ""
         says = f'"{self.refused.name}": {left} left of {rate}{shared}{whose}'
         if peek.wait > 0.0:
             would = "would be refused, were it not in shadow" if mode == "shadow" else "used up"
             says = f"{says}: {would}; room again in {peek.wait:.3g} s"
+        if self.forced:
+            says = f"{says}; an operator set it to {mode}"
         data = {
             "name": self.refused.name, "limit": rate, "burst": int(peek.most),
             "algorithm": about["algorithm"], "per": about["per"], "key": peek.key or None,
@@ -144,86 +187,103 @@ class Limit:
         }  # fmt: skip
         return Step(says, rule=self._rule, data=data)
 
+    def switched_off(self) -> Step:
+        """What is told of one that an operator has switched off."""
+        says = f'"{self.refused.name}": switched off by an operator until the next reload'
+        return Step(says, rule=self._rule, data={"name": self.refused.name, "mode": "off"})
+
     def report(self, now: float) -> Mapping[str, Any]:
-        return {
+        mode = self.mode
+        report = {
             "name": self.refused.name,
             "rule": self._rule,
             **self._about,
-            "refused": self.refused.count,
+            "refused": (self.shaded if mode == "shadow" else self.refused).count,
             **self._gate.report(now),
         }
+        if self.forced:
+            report |= {"mode": mode, "mode_in_file": self._about["mode"], "forced": self.forced}
+        return report
 
 
 class RateLimits:
-    """All limits of a route that are in force, outermost first."""
+    """All limits of a route, outermost first.
 
-    __slots__ = ("_limits", "reads")
+    Those in shadow are asked last, as one that lets everyone through: they see what the ones in
+    force admit.
+    """
+
+    __slots__ = ("__weakref__", "_all", "_asked", "_in_force", "reads")
+
+    _asked: tuple[Limit | Shade, ...]
+    _in_force: tuple[Limit, ...]
 
     def __init__(self, limits: Sequence[Limit], reads: frozenset[bytes]) -> None:
-        self._limits = tuple(limits)
+        self._all = tuple(limits)
         self.reads = reads
+        self.sort()
+        for limit in limits:
+            limit.held_by(self)
+
+    def sort(self) -> None:
+        """See to who is in which mode now."""
+        self._in_force = tuple(limit for limit in self._all if limit.mode == "enforce")
+        shaded = tuple(limit for limit in self._all if limit.mode == "shadow")
+        self._asked = (*self._in_force, Shade(shaded)) if shaded else self._in_force
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | None:
-        for limit in self._limits:
+        for limit in self._asked:
             if limit.take(exchange, now) > 0.0:
-                tightest, longest = _tightest(self._limits, limit, exchange, now)
+                at = self._asked.index(limit)
+                tightest, longest = _tightest(self._in_force, at, exchange, now)
                 tightest.refused.add(exchange.route.name)
                 return tightest.refusal(exchange, longest)
         return None
 
     def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
-        """Each limit, and the refusal of the tightest."""
-        peeks = [limit.peek(exchange, now) for limit in self._limits]
+        """Each limit, those in force first, and the refusal of the tightest."""
+        peeks = [limit.peek(exchange, now) for limit in self._in_force]
         at = max(range(len(peeks)), key=lambda index: peeks[index].wait, default=0)
-        for index, (limit, peek) in enumerate(zip(self._limits, peeks, strict=True)):
+        for index, (limit, peek) in enumerate(zip(self._in_force, peeks, strict=True)):
             step = limit.told(peek)
             if index == at and peek.wait > 0.0:
                 step = replace(step, verdict=limit.refusal(exchange, peek.wait))
             yield step
+        for limit in self._all:
+            if limit.mode == "shadow":
+                yield limit.told(limit.peek(exchange, now))
+            elif limit.mode == "off":
+                yield limit.switched_off()
 
     def brief(self, exchange: Exchange, now: float) -> str:
         """What the limits have left, this request spent."""
-        return _briefly(self._limits, exchange, now)
+        return _briefly(self._in_force, exchange, now)
 
 
-class ShadedLimits:
-    """The same, with limits in shadow: those see what the ones in force let through."""
+class Shade:
+    """The limits in shadow of one route; `take` is that of a limit which never refuses."""
 
-    __slots__ = ("_admit", "_limits", "_shaded", "reads")
+    __slots__ = ("_limits",)
 
-    def __init__(self, limits: RateLimits, shaded: Sequence[Limit]) -> None:
-        self._admit = limits.admit
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
         self._limits = limits
-        self._shaded = tuple(shaded)
-        self.reads = limits.reads
 
-    def admit(self, exchange: Exchange, now: float) -> Refusal | None:
-        refusal = self._admit(exchange, now)
-        if refusal is None:
-            for limit in self._shaded:
-                if limit.take(exchange, now) > 0.0:
-                    tightest, _ = _tightest(self._shaded, limit, exchange, now)
-                    tightest.refused.add(exchange.route.name)
-                    break
-        return refusal
-
-    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
-        yield from self._limits.explain(exchange, now)
-        for limit in self._shaded:
-            yield limit.told(limit.peek(exchange, now))
-
-    def brief(self, exchange: Exchange, now: float) -> str:
-        return self._limits.brief(exchange, now)
+    def take(self, exchange: Exchange, now: float) -> float:
+        for at, limit in enumerate(self._limits):
+            if limit.take(exchange, now) > 0.0:
+                tightest, _ = _tightest(self._limits, at, exchange, now)
+                tightest.shaded.add(exchange.route.name)
+                break
+        return 0.0
 
 
 def _tightest(
-    limits: Sequence[Limit], first: Limit, exchange: Exchange, now: float
+    limits: Sequence[Limit], at: int, exchange: Exchange, now: float
 ) -> tuple[Limit, float]:
-    """Give back what limits before `first` let go, ask the rest, and name the tightest."""
-    at = limits.index(first)
+    """Give back what limits before that `at` let go, ask the rest, and name the tightest."""
     for limit in limits[:at]:
         limit.give_back(exchange)
-    tightest, longest = first, 0.0
+    tightest, longest = limits[at], 0.0
     for limit in limits[at:]:
         wait = limit.take(exchange, now)
         if wait == 0.0:

@@ -182,7 +182,7 @@ class Routes:
             return Scope(
                 direction=chain.direction,
                 route=label,
-                owner=owner,
+                owner=self._owner(owner, chain),
                 rule=self.rule(path),
                 cluster=cluster,
                 classifier=classifier,
@@ -196,6 +196,11 @@ class Routes:
             )
 
         return scope
+
+    def _owner(self, owner: str, chain: Chain) -> str:
+        """People see it: of routes whose match holds a secret, the index tells which is meant."""
+        shown: str = redact(owner, self._settings.document.secrets)
+        return owner if shown == owner else f"{shown}#{chain.innermost.path[-1]}"
 
     def _series(self, direction: str, label: str, cluster: Cluster) -> RouteSeries:
         """Where its figures go; by version, too, where the endpoints differ in it."""

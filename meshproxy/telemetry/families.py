@@ -210,6 +210,12 @@ FAMILIES: tuple[Family, ...] = (
         "upstream,endpoint,mode",
     ),
     Family(
+        "meshproxy_overrides",
+        "gauge",
+        "Breakers and rate limits that an operator holds otherwise than the file says.",
+        "section",
+    ),
+    Family(
         "meshproxy_endpoint_healthy",
         "gauge",
         "1 as long as its active health checks do not say otherwise, else 0.",

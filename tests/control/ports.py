@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from meshproxy.control.history import History
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
@@ -37,6 +38,7 @@ class Stage:
     standing: Standing = field(
         default_factory=lambda: Standing(3, "abc", True, "file", 1000.0, 1000.0)
     )
+    history: History = field(default_factory=History)
     draining: bool = False
     listening: list[Listening] = field(
         default_factory=lambda: [Listening("inbound", "127.0.0.1:15006", True)]

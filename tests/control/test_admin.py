@@ -245,12 +245,6 @@ def test_a_get_changes_nothing(path: str) -> None:
     assert (stage.asked, stage.draining, stage.level) == ([], False, "info")
 
 
-def test_what_is_to_come_says_so() -> None:
-    answer = told(Stage(), "/")
-    assert answer.status == 404
-    assert "not supported yet" in answer.json["error"]
-
-
 @pytest.mark.parametrize(
     "host",
     ["localhost", "LOCALHOST:15000", "127.0.0.1", "127.0.0.1:1", "127.8.8.8", "[::1]", "[::1]:9"],

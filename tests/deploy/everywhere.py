@@ -8,8 +8,15 @@ how fast a command starts, and the confinement starts first.)
 
 from __future__ import annotations
 
-from tests.e2e.harness import Sidecar
+from tests.e2e.harness import sidecar
 
 from .test_seccomp import CONFINED
 
-Sidecar.BEFORE = CONFINED
+_plain = sidecar.command
+
+
+def _confined(*arguments: str) -> list[str]:
+    return [*CONFINED, *_plain(*arguments)]
+
+
+sidecar.command = _confined

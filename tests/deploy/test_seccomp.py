@@ -54,7 +54,8 @@ def app() -> Iterator[Origin]:
 class Confined(Sidecar):
     """One that the tests below start, under the list."""
 
-    BEFORE = CONFINED
+    def words(self) -> list[str]:
+        return [*CONFINED, *super().words()]
 
 
 def test_a_sidecar_does_all_it_does_under_it(app: Origin) -> None:

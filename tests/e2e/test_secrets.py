@@ -41,6 +41,7 @@ inbound:
     - {match: {path: /varied, headers: {authorization: "Bearer ${CANARY_TOKEN}"}}}
     - match: {path: /limited, headers: {x-key: "file:<secret>"}}
       rate_limits: [{name: tight, limit: 1/m, burst: 1, per: "header:x-key"}]
+      concurrency: {max: 5}
 outbound:
   listen: <outbound>
   services:
@@ -58,6 +59,9 @@ ADMIN = (
     "/stats",
     "/failures",
     "/explain",
+    "/config/text",
+    "/config/history",
+    "/config/history?number=1",
     f"/explain?url=/filed?{CANARY}&header=X-Key:{IN_FILE}&header=Authorization:{IN_VARIABLE}",
     f"/explain?url=/limited&header=x-key:{IN_FILE}&client=10.0.0.1",
 )
