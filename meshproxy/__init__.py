@@ -11,7 +11,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     __main__      the command line; loads nothing but the chosen command
     commands/     one file per thing a person types
         arguments  sources  run  check  starter  remote  tap  top  screen  events
-        explain  prose
+        explain  prose  inject  inject_words  workloads  pods  edits
     app           the composition root: a sidecar's life, and the only place that knows every room
     shown         the running sidecar as the two HTTP ports see it
     parts         what a sidecar is made of, wired to each other

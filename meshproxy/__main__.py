@@ -27,6 +27,7 @@ COMMANDS = {
     "drain": "remote",
     "tap": "tap",
     "healthcheck": "remote",
+    "inject": "inject",
     "top": "top",
 }
 """The file in `commands` that has the function of a command's name."""

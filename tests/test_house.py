@@ -66,7 +66,7 @@ ONLY_IN: dict[str, set[str]] = {
         "control/serving.py",
         "control/tap.py",
     },
-    "yaml": {"settings/load.py"},
+    "yaml": {"settings/load.py", "commands/edits.py"},
     "httptools": {"dataplane/chunks.py", "dataplane/heads.py"},
     "uvloop": {"app.py"},
     "logging": set(),

@@ -5,7 +5,14 @@ Decides nothing; which file a command lives in is `__main__`'s to know.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    RawDescriptionHelpFormatter,
+    _ArgumentGroup,
+)
+
+from meshproxy.commands import inject_words
 
 ABOUT = """\
 meshproxy: a service-mesh sidecar. It stands between one service and its callers
@@ -169,6 +176,7 @@ def parser() -> ArgumentParser:
     _init(command("init", "write a commented config to start from", INIT))
     _remote(command("reload", "ask the running sidecar to reload", RELOAD), 30.0)
     _remote(command("drain", "ask the running sidecar to finish and end", DRAIN), 5.0)
+    _inject(command("inject", "add the sidecar to Kubernetes workloads", inject_words.ABOUT))
     _tap(command("tap", "watch requests as they pass through the running sidecar", TAP))
     _healthcheck(command("healthcheck", "is the running sidecar ready?", HEALTHCHECK))
     _top(command("top", "show what the running sidecar does", TOP))
@@ -180,14 +188,7 @@ def _run(parser: ArgumentParser) -> None:
     _config(parser)
     quick = parser.add_argument_group("without a file")
     quick.add_argument("--app", metavar="ADDRESS", help="the app to stand in front of, as in :8080")
-    quick.add_argument(
-        "--to",
-        metavar="NAME=ADDRESS[,ADDRESS]",
-        action="append",
-        type=_target,
-        default=[],
-        help="a service that the app calls, and where it is; may be given several times",
-    )
+    _to(quick)
     quick.add_argument("--name", help="the service's own name in logs and traces")
     logs = parser.add_argument_group("instead of what the config says")
     logs.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
@@ -269,6 +270,22 @@ def _healthcheck(parser: ArgumentParser) -> None:
     parser.add_argument("--url", help="the address, and the path if it is not /readyz")
     parser.add_argument("--live", action="store_true", help="ask /livez: does it run at all?")
     _timeout(parser, 2.0)
+
+
+def _inject(parser: ArgumentParser) -> None:
+    inject_words.add(parser)
+    _to(parser)
+
+
+def _to(parser: ArgumentParser | _ArgumentGroup) -> None:
+    parser.add_argument(
+        "--to",
+        metavar="NAME=ADDRESS[,ADDRESS]",
+        action="append",
+        type=_target,
+        default=[],
+        help="a service that the app calls, and where it is; may be given several times",
+    )
 
 
 def _config(parser: ArgumentParser) -> None:
