@@ -1,9 +1,13 @@
 # The sidecar's image: dependencies by hash, bytecode compiled, no compiler, no root.
-# Build it with `make image`; run it with a read-only root file system and no capabilities.
+# `make image` builds it; `make image-test` builds it, runs it hardened and tries it.
 
-FROM docker.io/library/python:3.13-slim-bookworm AS build
+# By tag, since a digest names one day's base: a release pins it, as in
+# BASE=docker.io/library/python:3.13-slim-bookworm@sha256:...
+ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+FROM ${BASE} AS build
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 RUN python -m venv --without-pip /opt/meshproxy
 COPY requirements.lock ./
@@ -18,11 +22,29 @@ RUN cp -r meshproxy /opt/meshproxy/lib/python3.13/site-packages/ \
     && chmod 0755 /opt/meshproxy/bin/meshproxy \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/meshproxy/lib
 
-FROM docker.io/library/python:3.13-slim-bookworm
+# What is in the image, as CycloneDX; the tool that tells stays behind in this stage.
+FROM build AS sbom
 
+COPY config/container/sbom.lock ./
+RUN python -m venv --without-pip /opt/sbom \
+    && python -m pip --python /opt/sbom/bin/python install \
+        --no-compile --require-hashes --only-binary :all: -r sbom.lock
+RUN python -c 'import meshproxy; print(f"[project]\nname = \"meshproxy\"\nversion = \
+\"{meshproxy.__version__}\"\nlicense = \"MIT\"")' > pyproject.toml \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --mc-type application \
+        --pyproject pyproject.toml --output-file /sbom.cdx.json /opt/meshproxy/bin/python
+
+FROM ${BASE}
+
+ARG VERSION=0.0.0-dev
+ARG REVISION=unknown
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="meshproxy" \
       org.opencontainers.image.description="The service-mesh sidecar that a developer can read, extend and trust." \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 
 ENV PATH=/opt/meshproxy/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -30,6 +52,7 @@ ENV PATH=/opt/meshproxy/bin:$PATH \
     MESHPROXY_CONFIG=/etc/meshproxy/meshproxy.yaml
 
 COPY --from=build /opt/meshproxy /opt/meshproxy
+COPY --from=sbom /sbom.cdx.json /usr/share/doc/meshproxy/sbom.cdx.json
 COPY LICENSE /usr/share/doc/meshproxy/LICENSE
 
 # A number, so that Kubernetes can prove runAsNonRoot without reading /etc/passwd.

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "run",
     "check": "check",
+    "explain": "explain",
     "schema": "starter",
     "init": "starter",
     "reload": "remote",
     "drain": "remote",
+    "tap": "tap",
     "healthcheck": "remote",
+    "inject": "inject",
+    "top": "top",
 }
 """The file in `commands` that has the function of a command's name."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from meshproxy.core.route import Endpoint, Keeper, Plan, Route
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CHUNKED = -1
 """`length` of a body whose size is told chunk by chunk."""
 
+
+RECORD = 4
+"""Where in `trace` the `core.spans.Record` stands, for exchanges that have one."""
 
 NORMAL = 1
 """The priority of whom nobody gave another; 0 is more important."""
@@ -46,7 +49,10 @@ class Extras:
     `latest` is when a caller stops waiting and `hedge_due` when a second attempt goes out
     (absolute, 0.0: never). `throttle` is bytes per second of the answer (0.0: no bound).
     `leader` is the exchange beside which this one is an attempt, `rival` such an attempt.
+    `story` is what earlier attempts came to, where the client asked to be told.
     """
+
+    story: ClassVar[list[str] | None] = None
 
     __slots__ = (
         "hedge_due", "keeper", "latest", "leader", "priority", "rescued", "rival", "throttle",
@@ -61,6 +67,16 @@ class Extras:
         self.hedge_due = 0.0
         self.leader: Exchange | None = None
         self.rival: Exchange | None = None
+
+
+class Telling(Extras):
+    """Those of an exchange whose client asked to be told; `story` is its own."""
+
+    __slots__ = ("story",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story = []  # type: ignore[misc]  # a slot, where others have the class's None
 
 
 class Exchange:
@@ -167,6 +183,14 @@ class Exchange:
     def defer(self, release: Callable[[float], None]) -> None:
         """Run `release(now)` when the exchange ends, however it ends."""
         self.deferred.append(release)
+
+    def note(self, event: str, now: float, **fields: str) -> None:
+        """Something happened that its span should tell of; for rare things, as it may be unheard.
+
+        What is noted is an event of that name, with these attributes.
+        """
+        if self.trace is not None and len(self.trace) > RECORD:
+            self.trace[RECORD].notes.append((now, event, fields))
 
     def flag(self, code: str) -> None:
         """Add a reason code to those of this exchange; each is listed once."""

@@ -7,6 +7,7 @@ window up to `SPAN`, so rules that look back differently far can share it.
 from __future__ import annotations
 
 from array import array
+from copy import deepcopy
 from math import ceil
 
 SLICE = 0.5
@@ -65,6 +66,10 @@ class Tally:
             self.good + _sum(self._goods, end - before, before),
             self.bad + _sum(self._bads, end - before, before),
         )
+
+    def peek(self, window: float, now: float) -> tuple[int, int]:
+        """The same for those who ask about a time to come: no slice is put away for them."""
+        return deepcopy(self).totals(window, now)
 
     def clear(self) -> None:
         """Forget everything, as if nothing had ever happened."""

@@ -11,7 +11,7 @@ has left, so under load the rate is up to 0.5 % below the limit.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 SLICES = 200
@@ -60,6 +60,11 @@ class Quota:
         object.__setattr__(self, "ceiling", self.limit + ceil(self.limit / 50))
         object.__setattr__(self, "hot", max(0.5, self.limit / 10))
 
+    @property
+    def most(self) -> float:
+        """How many may come at once."""
+        return float(self.limit)
+
     def fresh(self, now: float) -> Window:
         """A window in which nothing has happened."""
         return Window(self.width, int(now / self.width + _EDGE))
@@ -84,6 +89,10 @@ class Quota:
             window.judged = self.limit
             window.until = (_last_to_leave(window, self.limit) + _SLOTS) * self.width
         return max(window.until - now, _EDGE * self.width)
+
+    def peek(self, window: Window, now: float) -> float:
+        """What `take` would answer; asks, and changes nothing."""
+        return self.take(replace(window, counts=window.counts[:]), now)
 
     def give_back(self, window: Window) -> None:
         """Undo a `take` of this very moment that answered 0.0."""

@@ -56,10 +56,29 @@ BAD_REQUESTS = Family(
     "Requests refused for what they are, not for what is in force, by what was wrong.",
     "direction,why",
 )
+SPANS = Family(
+    "meshproxy_spans_total",
+    "counter",
+    "Spans by what became of them: sent, rejected, undelivered; queue_full: no room to wait.",
+    "outcome",
+)
 OVERFLOW = Family(
     "meshproxy_series_dropped_total",
     "counter",
     "Events counted under __other__ because there were too many series already.",
+)
+VERSION_REQUESTS = Family(
+    "meshproxy_version_requests_total",
+    "counter",
+    "Requests by the version of the endpoint that answered last, of upstreams that have several;"
+    " fallback: something else stood in for its answer.",
+    "upstream,version,code_class",
+)
+VERSION_DURATION = Family(
+    "meshproxy_version_request_duration_seconds",
+    "histogram",
+    "From the request head to the end of the answer, by that version.",
+    "upstream,version",
 )
 BUILD = Family("meshproxy_build_info", "info", "What is running; always 1.", "version,python")
 
@@ -70,6 +89,8 @@ FAMILIES: tuple[Family, ...] = (
     IN_FLIGHT,
     BAD_REQUESTS,
     ATTEMPTS,
+    VERSION_REQUESTS,
+    VERSION_DURATION,
     Family(
         "meshproxy_retries_total",
         "counter",
@@ -189,6 +210,12 @@ FAMILIES: tuple[Family, ...] = (
         "upstream,endpoint,mode",
     ),
     Family(
+        "meshproxy_overrides",
+        "gauge",
+        "Breakers and rate limits that an operator holds otherwise than the file says.",
+        "section",
+    ),
+    Family(
         "meshproxy_endpoint_healthy",
         "gauge",
         "1 as long as its active health checks do not say otherwise, else 0.",
@@ -251,10 +278,33 @@ FAMILIES: tuple[Family, ...] = (
         merge=max,
     ),
     Family(
+        "meshproxy_event_loop_blocked_total",
+        "counter",
+        "Times that one callback held the event loop for longer than logs.slow_loop.",
+    ),
+    Family(
+        "meshproxy_event_loop_blocked_seconds_total",
+        "counter",
+        "Seconds that these took.",
+    ),
+    Family(
+        "meshproxy_process_paused_total",
+        "counter",
+        "Times that the whole process did not run for so long: stopped, or without a processor.",
+    ),
+    Family(
+        "meshproxy_bugs_total",
+        "counter",
+        "Errors of meshproxy itself, by what the log and /debug/bugs know them by.",
+        "fingerprint",
+    ),
+    Family(
         "meshproxy_log_lines_dropped_total",
         "counter",
         "Log lines lost because nobody read them or the disk was full.",
     ),
+    SPANS,
+    Family("meshproxy_spans_queued", "gauge", "Spans that wait to be sent."),
     OVERFLOW,
     BUILD,
 )
