@@ -39,7 +39,7 @@ HERE = Path(__file__).parent
 PAGE = HERE / "SOAK.md"
 MILLIONS = 5_000_000
 SAMPLES = 60
-WARM_SECONDS = 3.0
+WARM_SECONDS = 6.0
 RELOAD_EVERY = 10.0
 TOXIC_EVERY = 1.0
 QUIET_FOR = 60.0
@@ -256,10 +256,14 @@ def run(wanted: int, wrks: int) -> Soak:
     with tempfile.TemporaryDirectory(prefix="soak-") as name, Group(Path(name)) as group:
         site, network = start(group, Path(name), both[0], both[1], Relay)
         try:
-            # What is made once, with the first request, the first fault and the first reload.
-            with load(group, site, both[1], wrks):
-                time.sleep(WARM_SECONDS)
+            # What is made once, with the first request, the first fault and the first reload; and
+            # by twice the callers, so that no later crowd is the largest so far.
+            with load(group, site, both[1], 2 * wrks):
+                for network.down in TOXICS:
+                    time.sleep(WARM_SECONDS / len(TOXICS))
                 site.reload()
+                time.sleep(WARM_SECONDS / 2)
+            network.mend()
             base = settle(site, 0, None)
             say(f"base: {base.rss:,.0f} KiB, {base.counts}")
             with load(group, site, both[1], wrks) as children:
