@@ -44,7 +44,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
                   spans  selection  explanation
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
-        ring  cookies  trace  match  path  destination  units  deadline  latency
+        ring  cookies  trace  match  cover  path  destination  units  deadline  latency
         gradient  line  rehearsal  pressure  caching  freshness  health  quantile
         filter  filter_text  odds  worst_case
 

@@ -58,29 +58,6 @@ def read_pattern(path: bytes) -> Pattern:
     return Pattern((*segments, last), open=False)
 
 
-def shadows(earlier: Rule, later: Rule) -> bool:
-    """Whether every request that `later` takes is taken by `earlier` already."""
-    if earlier.methods and not (later.methods and later.methods <= earlier.methods):
-        return False
-    if not set(earlier.headers) <= set(later.headers):
-        return False
-    return _covers(read_pattern(earlier.path), read_pattern(later.path))
-
-
-def _covers(wide: Pattern, narrow: Pattern) -> bool:
-    fewest = len(narrow.segments) + narrow.open
-    if wide.open:
-        # The empty pattern also takes what is no path at all, such as the * of OPTIONS.
-        if wide.segments and len(wide.segments) + 1 > fewest:
-            return False
-    elif narrow.open or len(wide.segments) != fewest:
-        return False
-    return all(
-        ours == theirs or (ours == _STAR and theirs != b"")
-        for ours, theirs in zip(wide.segments, narrow.segments, strict=False)
-    )
-
-
 class RouteIndex:
     """Rules by their order, found by literal path first and by segments after.
 

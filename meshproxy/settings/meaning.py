@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from meshproxy.logic import units
-from meshproxy.logic.match import Rule, read_pattern, shadows
+from meshproxy.logic.cover import Cover
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings import wiring
 from meshproxy.settings.errors import Path, Problem
@@ -42,7 +42,7 @@ def something_to_do(context: Context) -> Iterator[Finding]:
 
 def reachable_routes(context: Context) -> Iterator[Finding]:
     for path, routes in route_lists(context.file):
-        seen = _Seen()
+        seen = Cover()
         for index, route in enumerate(routes):
             earlier = seen.taker(route.match.rule())
             if earlier is None:
@@ -53,33 +53,6 @@ def reachable_routes(context: Context) -> Iterator[Finding]:
                 (*path, index, "match"),
                 f"can never match: {where} takes all of its requests",
             )
-
-
-class _Seen:
-    """Rules met so far, by what a later rule must share with one to be taken by it."""
-
-    __slots__ = ("_exact", "_patterns")
-
-    def __init__(self) -> None:
-        self._exact: dict[bytes, list[tuple[int, Rule]]] = {}
-        self._patterns: dict[bytes, list[tuple[int, Rule]]] = {}
-
-    def add(self, index: int, rule: Rule) -> None:
-        pattern = read_pattern(rule.path)
-        if pattern.is_literal():
-            self._exact.setdefault(rule.path, []).append((index, rule))
-        else:
-            first = pattern.segments[0] if pattern.segments else b"*"
-            self._patterns.setdefault(first, []).append((index, rule))
-
-    def taker(self, rule: Rule) -> int | None:
-        pattern = read_pattern(rule.path)
-        first = pattern.segments[0] if pattern.segments else b"*"
-        near = [*self._exact.get(rule.path, ()), *self._patterns.get(b"*", ())]
-        if first != b"*":
-            near += self._patterns.get(first, ())
-        taken = [index for index, earlier in near if shadows(earlier, rule)]
-        return min(taken, default=None)
 
 
 def distinct_labels(context: Context) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproxy.logic.match import Pattern, RouteIndex, Rule, read_pattern, shadows
+from meshproxy.logic.match import Pattern, RouteIndex, Rule, read_pattern
 
 
 def no_headers(name: bytes) -> bytes | None:
@@ -202,38 +202,3 @@ def test_the_index_agrees_with_a_search_in_order_of_very_many_rules(seed: int) -
         fields = {b"x": chance.choice([b"1", b"2", b"3"])} if chance.random() < 0.5 else {}
         expected = (i for i, one in enumerate(rules) if _takes(one, method, asked, fields))
         assert index.find(method, asked.encode(), fields.get) == next(expected, None)
-
-
-@given(
-    earlier=RULES,
-    later=RULES,
-    method=st.sampled_from([b"GET", b"POST", b"PUT"]),
-    path=PATHS,
-    headers=HEADERS,
-)
-def test_no_request_reaches_a_rule_that_is_called_shadowed(
-    earlier: Rule, later: Rule, method: bytes, path: str, headers: dict[bytes, bytes]
-) -> None:
-    if shadows(earlier, later):
-        assert RouteIndex([earlier, later]).find(method, path.encode(), headers.get) != 1
-
-
-@pytest.mark.parametrize(
-    ("earlier", "later", "shadowed"),
-    [
-        (rule(""), rule("/a", "GET"), True),
-        (rule("/a/*"), rule("/a/b"), True),
-        (rule("/a/*"), rule("/a"), False),
-        (rule("/a/*"), rule("/a/*/b/*"), True),
-        (rule("/a/*/c"), rule("/a/b/c"), True),
-        (rule("/a/b/c"), rule("/a/*/c"), False),
-        (rule("/a", "GET"), rule("/a"), False),
-        (rule("/a", "GET POST"), rule("/a", "POST"), True),
-        (rule("/a", x="1"), rule("/a"), False),
-        (rule("/a"), rule("/a", x="1"), True),
-        (rule("/a/*"), rule(""), False),
-        (rule("/*"), rule(""), True),
-    ],
-)
-def test_what_is_shadowed_is_told(earlier: Rule, later: Rule, shadowed: bool) -> None:
-    assert shadows(earlier, later) is shadowed
