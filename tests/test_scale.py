@@ -135,7 +135,7 @@ def test_memory_that_grows_by_a_kib_is_a_leak_and_what_came_before_it_was_warm_i
     grown.samples = [replace(one, rss=one.requests / 10_000 * 1.01) for one in grown.samples]
     assert not passed(grown)
     cold = soaked()
-    cold.samples.insert(0, replace(cold.samples[0], requests=99_999, rss=1.0))
+    cold.samples.insert(0, replace(cold.samples[0], requests=499_999, rss=1.0))
     assert passed(cold)
 
 
