@@ -13,15 +13,14 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from meshproxy.control import offline, steer
-from meshproxy.control.explain import Asked
+from meshproxy.control import steer
+from meshproxy.control.memory import trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reloader, Source
 from meshproxy.control.tasks import dated
@@ -29,7 +28,6 @@ from meshproxy.control.view import Identity
 from meshproxy.core.checkup import Checked
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import Endpoint, Snapshot
-from meshproxy.dataplane.foresight import foresee
 from meshproxy.dataplane.front import Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
@@ -41,6 +39,9 @@ from meshproxy.settings.schema import policy
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.shown import Shown
 from meshproxy.telemetry.log import Log
+
+if TYPE_CHECKING:
+    from meshproxy.control.explain import Asked
 
 SWEEP = 0.25
 """Seconds between two looks at an idle connection, a slow head and the log's buffer."""
@@ -175,12 +176,10 @@ class App:
         self._sweep()
         self._spawn(self._reloader.watch())
         self._listen_to_signals()
-        deque(
-            self._shown.metrics(openmetrics=True), 0
-        )  # the first page imports for 25 ms: not in traffic
         # What exists now lives as long as the process: keep the collector from walking it.
         gc.collect()
         gc.freeze()
+        trim()
         self._log.tell(
             "ready", listeners=[f"{one.key} {one.address}" for one in self._shown.listeners()]
         )
@@ -246,6 +245,9 @@ class App:
 
 def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
     """What a sidecar that has just started on this file would do; nothing is opened."""
+    from meshproxy.control import offline  # who serves needs none of this
+    from meshproxy.dataplane.foresight import foresee
+
     return offline.explained(settings, asked, Kinds, foresee)
 
 

@@ -15,7 +15,6 @@ from meshproxy.control.view import Identity, Listening
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.report import Sample
 from meshproxy.core.route import Plan, Snapshot
-from meshproxy.dataplane.foresight import foresee
 from meshproxy.dataplane.samples import cluster_samples, listener_samples
 from meshproxy.parts import Parts
 from meshproxy.telemetry.metrics import samples_of
@@ -102,6 +101,8 @@ class Shown:
         }
 
     def explain(self, plan: Plan, question: Question) -> Explanation:
+        from meshproxy.dataplane.foresight import foresee  # 0.5 MiB, and few ever ask
+
         return foresee(plan, question, time.monotonic())
 
     async def reload(self, reason: Reason) -> Outcome:

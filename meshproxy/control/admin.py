@@ -12,19 +12,15 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.control import explain
 from meshproxy.control.dashboard import add_dashboard
 from meshproxy.control.debug import add_debug
-from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
 from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
-from meshproxy.control.summary import summary
-from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -57,12 +53,10 @@ def admin_application(view: View) -> web.Application:
         application.router.add_post(PAGES[section], _steer(view, section))
     add_dashboard(application.router, view)
     application.router.add_get("/explain", _explain(view))
-    taps = Taps(view)
-    application.router.add_get("/tap", taps.answer, allow_head=False)
-    application.on_shutdown.append(taps.close)
-    live = Live(view)
-    application.router.add_get("/live", live.answer, allow_head=False)
-    application.on_shutdown.append(live.close)
+    for path, make in STREAMS.items():
+        stream = Stream(view, make)
+        application.router.add_get(path, stream.answer, allow_head=False)
+        application.on_shutdown.append(stream.close)
     add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
@@ -86,6 +80,46 @@ async def guard(request: web.Request, handler: Answer) -> web.StreamResponse:
         except TimeoutError:
             return refusal(408, "the request's body did not come")
     return await handler(request)
+
+
+class Streaming(Protocol):
+    """An answer that goes on until its reader or the port goes."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse: ...
+    async def close(self, application: web.Application) -> None: ...
+
+
+class Stream:
+    """One of them, loaded when the first asks: nobody may ever do."""
+
+    def __init__(self, view: View, make: Callable[[View], Streaming]) -> None:
+        self._view = view
+        self._make = make
+        self._made: Streaming | None = None
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self._made is None:
+            self._made = self._make(self._view)
+        return await self._made.answer(request)
+
+    async def close(self, application: web.Application) -> None:
+        if self._made is not None:
+            await self._made.close(application)
+
+
+def _tap(view: View) -> Streaming:
+    from meshproxy.control.tap import Taps
+
+    return Taps(view)
+
+
+def _live(view: View) -> Streaming:
+    from meshproxy.control.live import Live
+
+    return Live(view)
+
+
+STREAMS: dict[str, Callable[[View], Streaming]] = {"/tap": _tap, "/live": _live}
 
 
 # What is shown
@@ -174,6 +208,8 @@ def stats(view: View) -> dict[str, Any]:
     for cell in _reported(view.cells()):
         if cell.section not in PAGES:
             others.setdefault(cell.section, []).append(cell.report(now))
+    from meshproxy.control.summary import summary
+
     uptime = {"uptime_seconds": round(view.uptime(), 3)}
     return {**uptime, **view.stats(), **summary(view), **others}
 
@@ -263,6 +299,8 @@ def _page(view: View, show: Callable[[View], Any]) -> Answer:
 
 def _explain(view: View) -> Answer:
     async def explained(request: web.Request) -> web.StreamResponse:
+        from meshproxy.control import explain  # few ever ask
+
         snapshot = view.snapshot
         asked = [(name, str(value)) for name, value in request.query.items()]
         try:

@@ -10,7 +10,6 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cached_property
 from typing import Any
 
@@ -90,6 +89,8 @@ def unified(old: Sequence[str], new: Sequence[str]) -> list[str]:
     if max(len(before), len(after)) > TOO_MANY:
         return [f"{len(before)} lines became {len(after)} others: too many to be compared"]
     lines: list[str] = []
+    from difflib import SequenceMatcher  # only for who looks back
+
     for group in SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(AROUND):
         lines.append(_place(group, first))
         for tag, old_from, old_to, new_from, new_to in group:

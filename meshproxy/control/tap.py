@@ -7,15 +7,17 @@ given up when the reader takes nothing or has left. What is told, and to how man
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from meshproxy.control.door import HEADERS, Door
 from meshproxy.control.serving import answer, refusal
 from meshproxy.control.view import View
-from meshproxy.core.selection import SelectionError
 from meshproxy.telemetry.tap import CrowdedError, Listener
+
+if TYPE_CHECKING:
+    from meshproxy.core.selection import SelectionError
 
 GATHER = 0.05
 """Seconds in which lines are gathered: at most twenty writes a second for each listener."""
@@ -38,6 +40,8 @@ class Taps:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Lines until the reader goes, has enough, or the port closes."""
+        from meshproxy.core.selection import SelectionError  # a language, for who listens
+
         words = dict(request.query)
         if len(words) != len(request.query):
             return refusal(422, "each parameter may come once")

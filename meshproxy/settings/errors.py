@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -71,6 +70,8 @@ def spell(path: Path) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`, did you mean 'listen'?`, or what there is to choose from if nothing is near."""
     names = sorted(known)
+    from difflib import get_close_matches  # only for who is mistaken
+
     close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
         return f", did you mean {close[0]!r}?"

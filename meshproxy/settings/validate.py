@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from meshproxy.policies.registry import REGISTRY
-from meshproxy.settings import meaning, otel
+from meshproxy.settings import meaning
 from meshproxy.settings.errors import ConfigError, Path, Problem
 from meshproxy.settings.inherit import Inherited, at_path, settle
 from meshproxy.settings.load import Document, read
@@ -62,7 +62,10 @@ def validate(data: bytes, source: str, environment: Mapping[str, str]) -> Settin
     """
     document = read(data, source, environment)
     _veil(document)
-    document.problems += otel.fill(document.tree, environment)
+    if any(name.startswith("OTEL_") for name in environment):
+        from meshproxy.settings import otel  # few have any of them
+
+        document.problems += otel.fill(document.tree, environment)
     inherited = settle(document.tree, INHERITED, EITHER)
     errors, file = _model(inherited.tree)
     problems = [*document.problems, *_placed(errors, document, inherited)]

@@ -8,15 +8,10 @@ between two of them others get their turn.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from meshproxy.core.report import Sample
 from meshproxy.telemetry.families import FAMILIES, Family, family_of
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
 
 Labels = Iterable[tuple[str, str]]
 Groups = Iterable[Iterable[Sample]]
@@ -132,8 +127,7 @@ class Page:
                 yield from self.full()
 
     def end(self) -> bytes:
-        """The last piece, with what prometheus_client tells of Python and its collector."""
-        self._add(_python(self._openmetrics), 0)
+        """The last piece."""
         if self._openmetrics:
             self._add("# EOF\n", 0)
         return self._cut()
@@ -147,28 +141,3 @@ class Page:
         self._lines.clear()
         self._work = 0
         return piece
-
-
-def _python(openmetrics: bool) -> str:
-    if openmetrics:
-        from prometheus_client.openmetrics import exposition
-
-        text: bytes = exposition.generate_latest(_collectors())  # type: ignore[no-untyped-call]
-        return text.decode().removesuffix("# EOF\n")
-    from prometheus_client import generate_latest
-
-    return generate_latest(_collectors()).decode()
-
-
-@lru_cache(maxsize=1)
-def _collectors() -> CollectorRegistry:
-    """Version and garbage collection; imported with the first scrape (20 ms).
-
-    Its collector of the process is not among them: `process` says why.
-    """
-    from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
-
-    registry = CollectorRegistry(auto_describe=False)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry

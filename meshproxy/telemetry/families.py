@@ -319,7 +319,36 @@ PROCESS: tuple[Family, ...] = (
 )
 """As every Prometheus client names them."""
 
-BY_NAME = {family.name: family for family in (*FAMILIES, *PROCESS)}
+PYTHON: tuple[Family, ...] = (
+    Family(
+        "python_info",
+        "gauge",
+        "What Python this is; always 1.",
+        "implementation,major,minor,patchlevel,version",
+        max,
+    ),
+    Family(
+        "python_gc_objects_collected_total",
+        "counter",
+        "Objects that the garbage collector has freed.",
+        "generation",
+    ),
+    Family(
+        "python_gc_objects_uncollectable_total",
+        "counter",
+        "Objects that it found and could not free.",
+        "generation",
+    ),
+    Family(
+        "python_gc_collections_total",
+        "counter",
+        "How often it has looked at a generation.",
+        "generation",
+    ),
+)
+"""As Prometheus' own client for Python names them."""
+
+BY_NAME = {family.name: family for family in (*FAMILIES, *PROCESS, *PYTHON)}
 
 
 def family_of(name: str) -> Family:

@@ -18,11 +18,11 @@ from meshproxy import __version__
 from meshproxy.core.report import Sample
 from meshproxy.telemetry import families, process
 from meshproxy.telemetry.exposition import Example, Groups, Page, labelled
-from meshproxy.telemetry.istio import Istio, Service
 from meshproxy.telemetry.versions import Versions
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
+    from meshproxy.telemetry.istio import Istio, Service
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Upper bounds in seconds, of the OpenTelemetry conventions for HTTP; a last one is infinite."""
@@ -234,7 +234,11 @@ class Telemetry:
 
     def speak(self, languages: Collection[str], service: Service) -> None:
         """Say the counts of traffic in these languages too: `istio`."""
-        self._istio = Istio(service, BOUNDS) if "istio" in languages else None
+        self._istio = None
+        if "istio" in languages:
+            from meshproxy.telemetry.istio import Istio
+
+            self._istio = Istio(service, BOUNDS)
 
     def retire(self, cells: Iterable[object]) -> None:
         """Remember the counters of state that a reload forgets: a counter must not go back."""

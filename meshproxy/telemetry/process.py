@@ -1,13 +1,16 @@
-"""What the kernel says of this process: CPU, memory and descriptors, under Prometheus' own names.
+"""What the kernel and Python say of this process, under the names of Prometheus' own clients.
 
-Not prometheus_client's collector, because that lists every descriptor to count them: 13 ms of
-the event loop for 20,000 connections. Linux since 6.2 says the number at once; before that they
-are counted a few at a time, which is why the samples come in groups.
+Not prometheus_client's collectors: that of the process lists every descriptor to count them, 13 ms
+of the event loop for 20,000 connections, and all of it costs 0.6 MiB for a dozen numbers. Linux
+since 6.2 says the number at once; before that they are counted a few at a time, which is why the
+samples come in groups.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import platform
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +28,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 def samples(proc: Path = PROC) -> Groups:
     """All that can be known; where there is no /proc, nothing."""
     own = proc / "self"
+    yield python()
     try:
         yield _counters(own, proc)
     except (OSError, ValueError, IndexError):
@@ -41,6 +45,25 @@ def samples(proc: Path = PROC) -> Groups:
         yield (_sample("open_fds", count),)
     except OSError:
         return  # a process that may not look at itself
+
+
+def python() -> list[Sample]:
+    """Which Python, and what its garbage collector has done."""
+    words = (platform.python_implementation(), *platform.python_version_tuple())
+    names = ("implementation", "major", "minor", "patchlevel")
+    labels = (*zip(names, words, strict=True), ("version", platform.python_version()))
+    told = [Sample("python_info", labels, 1.0)]
+    for generation, counts in enumerate(gc.get_stats()):
+        where = (("generation", str(generation)),)
+        told += [
+            Sample(f"python_gc_{family}_total", where, float(counts[key]))
+            for family, key in (
+                ("objects_collected", "collected"),
+                ("objects_uncollectable", "uncollectable"),
+                ("collections", "collections"),
+            )
+        ]
+    return told
 
 
 def _counters(own: Path, proc: Path) -> list[Sample]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from meshproxy.core.selection import WORDS, Selection, SelectionError, read_selection
 from meshproxy.telemetry.access_log import (
     METHOD_BYTES,
     AccessLog,
@@ -26,6 +25,7 @@ from meshproxy.telemetry.log import FIELD, json_line, short
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
+    from meshproxy.core.selection import Selection
 
 LISTENERS = 8
 """At a time."""
@@ -185,6 +185,8 @@ class Tap:
 
         `wake` is called when there is something to take, and must not call back.
         """
+        from meshproxy.core.selection import WORDS, SelectionError, read_selection
+
         for word in words:
             if word not in (*WORDS, "format"):
                 known = ", ".join((*WORDS, "format"))

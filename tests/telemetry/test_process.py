@@ -22,7 +22,7 @@ def test_the_numbers_are_those_of_prometheus_own_client() -> None:
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     others = {each.name: each.value for family in registry.collect() for each in family.samples}
-    ours = told()
+    ours = {name: value for name, value in told().items() if name.startswith("process_")}
     assert ours.keys() == others.keys() == {family.name for family in PROCESS}
     assert ours["process_start_time_seconds"] == others["process_start_time_seconds"]
     assert ours["process_max_fds"] == others["process_max_fds"]
@@ -82,4 +82,4 @@ def test_a_name_with_a_parenthesis_moves_no_field(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_proc_nothing_is_told(tmp_path: Path) -> None:
-    assert told(tmp_path) == {}
+    assert all(name.startswith("python_") for name in told(tmp_path))
