@@ -1,7 +1,7 @@
 """The demo: four services behind sidecars of their own, on real traffic.
 
 Decides what is started, when it is ready and how it ends; the shop itself is in
-services.py, the addresses in topology.py, the five lines of curl in showcase.py.
+services.py, the addresses in topology.py, the lines to try in showcase.py.
 Ends on Ctrl-C or SIGTERM with exit code 0 and no process left.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import showcase
 from aiohttp import ClientError, ClientSession, ClientTimeout
-from topology import PORT_BASE, Node, all_ports, environment, mesh
+from topology import PORT_BASE, Node, all_ports, collector, environment, mesh
 
 from meshproxy import __version__
 
@@ -52,7 +53,8 @@ class Stage:
         return self.folder / f"{name}.log"
 
     async def start(self) -> None:
-        """Start every application and every sidecar."""
+        """Start the receiver of spans, every application and every sidecar."""
+        await self._receive_spans()
         for node in self.nodes.values():
             shutil.copyfile(HERE / f"{node.service}.yaml", self.config(node))
             mode = "flaky" if node.name == "payments-2" else "steady"
@@ -61,15 +63,30 @@ class Stage:
             sidecar = ["-m", "meshproxy", "run", "-c", str(self.config(node))]
             await self._spawn(f"{node.name}-sidecar", node, *sidecar)
 
+    async def _receive_spans(self) -> None:
+        """rotel, an OpenTelemetry collector: it writes down each span that it gets."""
+        found = importlib.util.find_spec("rotel")
+        if found is None or found.origin is None:
+            raise DemoError("rotel is missing: it comes with requirements-dev.lock")
+        agent = str(Path(found.origin).with_name("rotel-agent"))
+        at = f"127.0.0.1:{collector(self.nodes)}"
+        await self._run(
+            "collector", {}, agent, "start", "--exporter", "blackhole",
+            "--otlp-http-endpoint", at, "--otlp-grpc-endpoint", "127.0.0.1:0",
+            "--debug-log", "traces", "--debug-log-verbosity", "detailed",
+        )  # fmt: skip
+
     async def _spawn(self, name: str, node: Node, *argv: str) -> None:
+        await self._run(name, environment(node, self.nodes), sys.executable, *argv)
+
+    async def _run(self, name: str, more: dict[str, str], *argv: str) -> None:
         with self.log(name).open("wb") as log:
             self.running[name] = await asyncio.create_subprocess_exec(
-                sys.executable,
                 *argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
-                env={**os.environ, **environment(node, self.nodes), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **more, "PYTHONUNBUFFERED": "1"},
                 # Ctrl-C reaches this process only; it ends the others in its own time.
                 start_new_session=True,
             )
@@ -166,7 +183,9 @@ def introduce(stage: Stage, lines: list[showcase.Line]) -> None:
         ports = (node.inbound, node.metrics, node.admin)
         columns = "".join(f"{f'http://127.0.0.1:{port}':<25}" for port in ports)
         print(f"  {node.name:<12}{columns}")
-    print(f"\nConfigurations and logs of this run: {stage.folder}")
+    orders = stage.nodes["orders"].admin
+    print(f"\nA dashboard at each admin port; the busiest: http://127.0.0.1:{orders}/")
+    print(f"Configurations and logs of this run: {stage.folder}")
     print("Every third charge at payments-2 fails: by 503, by silence or by hanging up.")
     for number, line in enumerate(lines, 1):
         print(f"\n{number}. {line.shows}\n{line.shell}")
@@ -191,7 +210,7 @@ async def check(lines: list[showcase.Line]) -> int:
 
 async def perform(stage: Stage, check_only: bool) -> int:
     """The whole play: start, show, and trickle until told to end; the exit code."""
-    lines = showcase.lines(stage.nodes, stage.config(stage.nodes["front"]))
+    lines = showcase.lines(stage.nodes, stage.folder)
     async with ClientSession(timeout=ClientTimeout(total=10.0)) as session:
         try:
             await refuse_taken_ports(stage.nodes)
@@ -232,7 +251,7 @@ def main() -> int:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(description="four services behind meshproxy sidecars")
     parser.add_argument("--port-base", type=int, default=PORT_BASE, help="first of 50 ports")
-    parser.add_argument("--check", action="store_true", help="run the five lines, judge, exit")
+    parser.add_argument("--check", action="store_true", help="run the lines, judge, exit")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="meshproxy-demo-") as folder:
         stage = Stage(mesh(options.port_base), Path(folder))

@@ -1,4 +1,4 @@
-"""The five lines of curl that the demo prints, and what each must answer.
+"""The lines of shell that the demo prints, and what each must answer.
 
 A line is text for a person to paste; `--check` runs the very same text and judges
 its output. Knows the demo's addresses and nothing of processes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from topology import Node
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+MESHPROXY = f"{sys.executable} -m meshproxy"
 
 Judge = Callable[[str], str | None]
 
@@ -28,8 +31,10 @@ class Line:
     judge: Judge
 
 
-def lines(nodes: Mapping[str, Node], front_yaml: Path) -> list[Line]:
-    """The five lines for these addresses; `front_yaml` is the copy that the last one edits."""
+def lines(nodes: Mapping[str, Node], folder: Path) -> list[Line]:
+    """The lines for these addresses; in `folder` are logs, and the files that may be edited."""
+    front_yaml, spans = folder / "front.yaml", folder / "collector.log"
+    picture = folder / "profile.svg"
     front, orders, flaky = nodes["front"], nodes["orders"], nodes["payments-2"]
     menu = f"http://127.0.0.1:{front.inbound}/menu"
     checkout = f"http://127.0.0.1:{front.inbound}/checkout"
@@ -61,6 +66,37 @@ def lines(nodes: Mapping[str, Node], front_yaml: Path) -> list[Line]:
             f"curl -s -H 'traceparent: 00-{TRACE_ID}-00f067aa0ba902b7-01' "
             f"-d item=tea '{checkout}?hops'",
             judge_trace,
+        ),
+        Line(
+            "its spans, at a collector: a server's at each hop, a client's for each attempt",
+            f"sleep 2; grep -A5 'Trace ID *: {TRACE_ID}' {spans} | "
+            "grep -E '^ *(Name|Kind) *:' | sort | uniq -c",
+            judge_spans,
+        ),
+        Line(
+            "the way of a request, before it is sent: every rule with its file and line",
+            f"{MESHPROXY} explain GET /menu -H 'x-client-id: ada' "
+            f"--live --admin 127.0.0.1:{front.admin}",
+            judge_explain,
+        ),
+        Line(
+            "requests as they pass: what orders asks of payments",
+            f"(sleep 1; {codes} -d item=tea '{checkout}?n=[1-12]' >/dev/null) & "
+            f"{MESHPROXY} tap --filter 'upstream==payments' --limit 6 --format text "
+            f"--admin 127.0.0.1:{orders.admin}; wait",
+            judge_tap,
+        ),
+        Line(
+            "the live table, once: rates, latencies, retries, and who is open",
+            f"{codes} -d item=tea '{checkout}?n=[1-12]' >/dev/null & "
+            f"{MESHPROXY} top --once --every 2s --admin 127.0.0.1:{orders.admin}; wait",
+            judge_top,
+        ),
+        Line(
+            "where its time goes: a flame graph of two seconds",
+            f"curl -s 'http://127.0.0.1:{orders.admin}/debug/profile?seconds=2' "
+            f"-o {picture}; ls -l {picture}; head -c 300 {picture}",
+            judge_profile,
         ),
         Line(
             "a reload: the file changes, the limit of the first line is gone a second later",
@@ -114,6 +150,35 @@ def judge_trace(output: str) -> str | None:
     if len(seen) != 4 or any(TRACE_ID not in parent for parent in seen):
         return f"expected 4 hops of one trace, got {seen}"
     return None if len(set(seen)) == 4 else f"two hops share a span: {seen}"
+
+
+def judge_spans(output: str) -> str | None:
+    """Servers' and clients' spans of that one trace."""
+    kinds = re.findall(r"([0-9]+) +Kind *: SPAN_KIND_(\w+)", output)
+    counts = {kind: int(count) for count, kind in kinds}
+    enough = counts.get("SERVER", 0) >= 4 and counts.get("CLIENT", 0) >= 4
+    return None if enough else f"expected 4 spans of servers and of clients, got {counts}"
+
+
+def judge_explain(output: str) -> str | None:
+    """It says where the rule stands."""
+    return None if re.search(r"front\.yaml:\d+", output) else "no file and line in it"
+
+
+def judge_tap(output: str) -> str | None:
+    """Six lines about payments."""
+    seen = len(re.findall(r"out +200 .* /payments/charges .* -> 127\.0\.0\.1:\d+", output))
+    return None if seen == 6 else f"expected six requests, got {seen}"
+
+
+def judge_top(output: str) -> str | None:
+    """A row for the upstream, and its endpoints."""
+    return None if "payments" in output and "RPS" in output else "no table"
+
+
+def judge_profile(output: str) -> str | None:
+    """An SVG."""
+    return None if "<svg" in output else "no picture"
 
 
 def judge_reload(output: str) -> str | None:

@@ -12,6 +12,8 @@ from itertools import chain
 
 PORT_BASE = 18000
 BLOCK = 10
+COLLECTOR = 9
+"""Of the first block, the port at which a receiver takes the spans of all sidecars."""
 INSTANCES = ("front", "orders", "users", "payments-1", "payments-2")
 
 
@@ -62,9 +64,14 @@ def mesh(port_base: int = PORT_BASE) -> dict[str, Node]:
     return {name: Node(name, port_base + BLOCK * index) for index, name in enumerate(INSTANCES)}
 
 
+def collector(nodes: dict[str, Node]) -> int:
+    """The port of the receiver of spans."""
+    return next(iter(nodes.values())).base + COLLECTOR
+
+
 def all_ports(nodes: dict[str, Node]) -> list[int]:
     """Every port of the demo."""
-    return list(chain.from_iterable(node.ports() for node in nodes.values()))
+    return [*chain.from_iterable(node.ports() for node in nodes.values()), collector(nodes)]
 
 
 def environment(node: Node, nodes: dict[str, Node]) -> dict[str, str]:
@@ -76,6 +83,7 @@ def environment(node: Node, nodes: dict[str, Node]) -> dict[str, str]:
         "METRICS_PORT": node.metrics,
         "ADMIN_PORT": node.admin,
         "APP_PORT": node.app,
+        "COLLECTOR_PORT": collector(nodes),
     }
     numbers = {name: str(port) for name, port in {**peers, **own}.items()}
     return {"INSTANCE": node.name, **numbers}
