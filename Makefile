@@ -13,17 +13,20 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load stalls resilience fuzz conformance clients image lock clean simulate
+.PHONY: help demo test lint format unit bench load stalls resilience fuzz conformance clients image \
+	image-test lock clean simulate soak scale scrape
 .DELETE_ON_ERROR:
 
 help:
 	@echo "meshproxy: a service-mesh sidecar in Python. Needs make and Python 3.11+."
 	@echo
-	@echo "  make demo     four services behind sidecars, traffic, and five curl lines to try"
+	@echo "  make demo     four services behind sidecars, traffic, dashboards, ten lines to try"
 	@echo "  make test     format, lint, types and every test; what CI runs"
 	@echo
 	@echo "  make bench    CPU per request beside Envoy, nginx, HAProxy and aiohttp (minutes)"
 	@echo "  make load     locust scenarios with thresholds: mix, burst, failures, reload"
+	@echo "  make scale    CPU per request by connections, routes and endpoints, with plots (minutes)"
+	@echo "  make soak     five million requests with faults: does anything grow? (minutes)"
 	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
 	@echo "  make resilience  upstreams killed, stopped, slow, overloaded: what callers feel (minutes)"
 	@echo "  make simulate  every balancer on a skewed fleet, in virtual time (seconds)"
@@ -32,7 +35,7 @@ help:
 	@echo "  make clients  the test suites of requests, httpie and Autobahn through the sidecar (minutes)"
 	@echo "  make lint     ruff and mypy only;  make format  lets ruff rewrite the files"
 	@echo "  make unit     the tests without the end-to-end ones (seconds)"
-	@echo "  make image    build the container image with docker or buildah"
+	@echo "  make image    build the container image with docker or buildah;  make image-test  tries it"
 	@echo "  make lock     pin the dependencies of pyproject.toml anew"
 	@echo "  make clean    remove the virtual environment and everything generated"
 	@echo
@@ -58,6 +61,7 @@ lint: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m mypy --strict meshproxy
 	MYPYPATH=config/demo $(PY) -m mypy --strict config/demo
+	$(PY) -m mypy --strict config/container/trial.py config/compose/shop.py
 	$(PY) -m mypy --strict loadtests
 
 format: $(READY)
@@ -69,6 +73,15 @@ bench: $(READY)
 
 load: $(READY)
 	$(PY) -m loadtests.load $(ARGS)
+
+scale: $(READY)
+	$(PY) -m loadtests.scale $(ARGS)
+
+soak: $(READY)
+	$(PY) -m loadtests.soak $(ARGS)
+
+scrape: $(READY)
+	$(PY) -m loadtests.scrape $(ARGS)
 
 stalls: $(READY)
 	$(PY) -m loadtests.stalls $(ARGS)
@@ -91,11 +104,15 @@ clients: $(READY)
 image:
 	@sh .ci/image $(IMAGE)
 
+image-test:
+	@python3 config/container/trial.py $(ARGS)
+
 lock: $(READY)
 	$(PY) -m pip install --quiet uv
 	$(LOCK) pyproject.toml -o requirements.lock $(ARGS)
 	@# hatchling asks for editables only while it installs a checkout in place, as .ci/venv does.
 	echo editables | $(LOCK) --extra dev pyproject.toml - -o requirements-dev.lock $(ARGS)
+	$(LOCK) --python-version 3.13 config/container/sbom.in -o config/container/sbom.lock
 
 clean:
 	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

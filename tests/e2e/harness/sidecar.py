@@ -225,7 +225,8 @@ def command(*arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """This environment, with the checkout importable and no config of the user's own."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MESHPROXY_")}
+    ours = ("MESHPROXY_", "OTEL_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
