@@ -68,7 +68,10 @@ def sooner(one: Candidate, other: Candidate, now: float, draw: float) -> bool:
         its = expected_wait(other, now)
     if load * its_weight != its_load * weight:
         return its < wait
-    return draw * (wait * wait + its * its) >= its * its
+    its *= its
+    both = wait * wait + its
+    # Where nothing is known of either, the draw by weight stands.
+    return draw * both >= its and both > 0.0
 
 
 def how_likely_sooner(one: Candidate, other: Candidate, now: float) -> float:
@@ -77,7 +80,7 @@ def how_likely_sooner(one: Candidate, other: Candidate, now: float) -> float:
     if one.load * other.weight != other.load * one.weight:
         return float(its < wait)
     both = wait * wait + its * its
-    return wait * wait / both if both else 1.0
+    return wait * wait / both if both else 0.0
 
 
 def expected_wait(candidate: Candidate, now: float) -> float:

@@ -121,8 +121,15 @@ def test_a_reset_of_the_client_ends_the_origins_side(tunnel: Open, origin: Origi
 
 
 def test_a_reset_of_the_origin_is_no_orderly_end(tunnel: Open) -> None:
-    with tunnel(Conversation.reset) as client, pytest.raises(ConnectionResetError):
-        client.reader.take(1)
+    def script(peer: Conversation) -> None:
+        # Not before it is a tunnel: one that is reset at once was never connected.
+        peer.reader.take(1)
+        peer.reset()
+
+    with tunnel(script) as client:
+        client.send(b"x")
+        with pytest.raises(ConnectionResetError):
+            client.reader.take(1)
 
 
 def test_a_connection_that_was_a_tunnel_is_not_used_again(

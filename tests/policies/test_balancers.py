@@ -166,6 +166,14 @@ def test_peak_ewma_lets_equals_share() -> None:
     assert min(chosen.values()) > 400, chosen
 
 
+def test_before_anything_is_known_weights_count() -> None:
+    scope = scope_of("light", "heavy")
+    light, heavy = scope.cluster.endpoints
+    heavy.weight = 3
+    chosen = picks(LoadBalancerSpec.model_validate("peak_ewma").build(scope), 4000)
+    assert 900 < chosen[light.name] < 1100
+
+
 def test_peak_ewma_finds_out_when_a_slow_one_got_better() -> None:
     balancer, _ = built("peak_ewma", "a", "b")
     answering(balancer, {"a": 0.005, "b": 0.500}, 200, 100.0)
