@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from loadtests import features, proxies, tools
+from loadtests import features, proxies, seen, tools
 from loadtests.measure import SCENARIOS, Scenario, WrkError, rss_mib, run_wrk, sample
 from loadtests.processes import (
     Child,
@@ -52,6 +52,8 @@ class Plan:
     rounds: int
     million: bool
     features: bool
+    seen: bool
+    against: str | None
     out: Path | None
 
 
@@ -121,6 +123,8 @@ def run(plan: Plan) -> Results:
             outlast(bench, results.footprint)
     if plan.features:
         results.features = features.costs(EXCHANGES, plan.rounds + 4, say)
+    if plan.seen:
+        results.seen = seen.measure(plan.seconds, plan.rounds + 4, plan.against)
     return results
 
 
@@ -210,6 +214,8 @@ def read_plan(argv: list[str] | None) -> Plan:
     parser.add_argument("--seconds", type=_count, help="of each run (default 2)")
     parser.add_argument("--rounds", type=_count, help="turns of each proxy (default 5)")
     parser.add_argument("--million", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--seen", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--against", metavar="REV", help="also compare with this revision (--seen)")
     parser.add_argument("--features", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--out", type=Path, help="page to write (a full run: RESULTS.md)")
     args = parser.parse_args(argv)
@@ -223,6 +229,8 @@ def read_plan(argv: list[str] | None) -> Plan:
         args.rounds or (1 if args.quick else 5),
         args.million if args.million is not None else not args.quick,
         args.features if args.features is not None else whole,
+        args.seen if args.seen is not None else whole,
+        args.against,
         args.out or (RESULTS if whole else None),
     )
 

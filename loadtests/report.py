@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from loadtests.measure import Sample
 
@@ -54,6 +55,45 @@ health check, a hedge or a renewal that is sent costs a request more, which is n
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Microseconds of a small GET with nothing that tells of it, and with all of it.
+
+    `to_plain` is the ratio of the two, `to_revision` that of this revision to another, if one
+    was named.
+    """
+
+    HEAD: ClassVar[list[str]] = ["to be seen", "measured", "promise", "verdict"]
+
+    plain: float
+    seen: float
+    to_plain: float
+    revision: str = ""
+    to_revision: float | None = None
+
+    def rows(self) -> list[list[str]]:
+        found = [
+            ["nothing of it, CPU µs", f"{self.plain:.2f}", "", ""],
+            ["1 % of spans, access log, a dashboard, CPU µs", f"{self.seen:.2f}", "", ""],
+            Bar("the second to the first", self.to_plain, 1.10, "").cells(),
+        ]
+        if self.to_revision is not None:
+            name = f"the first to that of revision {self.revision}"
+            found.append(Bar(name, self.to_revision, 1.02, "").cells())
+        return found
+
+    def section(self) -> str:
+        return f"""
+## What it costs to be seen
+
+A small GET, in turn: as above; and with 1 % of spans sent to a real collector, the access log on as
+it is by default, and one dashboard reading `/live` (`python -m loadtests.seen`). Ratios are taken
+within a round, median over the rounds.
+
+{table(self.HEAD, self.rows(), markdown=True)}
+"""
+
+
 FEATURE_HEAD = ["feature", "in the file", "adds µs", "least", "most"]
 
 
@@ -64,6 +104,7 @@ class Results:
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     footprint: Footprint | None = None
     features: Features | None = None
+    seen: Seen | None = None
 
     def add(self, scenario: str, proxy: str, sample: Sample) -> None:
         self.samples.setdefault(scenario, {}).setdefault(proxy, []).append(sample)
@@ -165,6 +206,8 @@ BAR_HEAD = ["bar", "measured", "promise", "verdict"]
 def screen(results: Results) -> str:
     """What the terminal shows at the end."""
     parts = [table(HEAD, rows(results))]
+    if results.seen is not None:
+        parts.append(table(Seen.HEAD, results.seen.rows()))
     if results.features is not None:
         parts.append(table(FEATURE_HEAD, results.features.rows))
     if results.footprint is not None or results.ratio("small-get", SUBJECT) is not None:
@@ -209,7 +252,8 @@ circuit breakers; no tracing, no access log. nginx, HAProxy and aiohttp (on uvlo
 {table(HEAD, rows(results), markdown=True)}
 
 {table(BAR_HEAD, (bar.cells() for bar in bars(results)), markdown=True)}
-{_footnote(results.footprint)}{results.features.section() if results.features else ""}"""
+{_footnote(results.footprint)}{results.features.section() if results.features else ""}\
+{results.seen.section() if results.seen else ""}"""
 
 
 def _footnote(foot: Footprint | None) -> str:
