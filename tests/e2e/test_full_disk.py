@@ -13,7 +13,7 @@ from .harness import Client, Origin, Sidecar, eventually
 
 CONFIG = """
 inbound: {listen: <inbound>, app: http://<app>}
-logs: {level: info, format: json, access: {errors: true, sample: 100%}}
+logs: {level: info, format: json, slow_loop: off, access: {errors: true, sample: 100%}}
 """
 DROPPED = "meshproxy_log_lines_dropped_total"
 REQUESTS = 2000

@@ -224,9 +224,15 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This environment, with the checkout importable and no config of the user's own."""
-    ours = ("MESHPROXY_", "OTEL_")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    """This environment, with the checkout importable and no config of the user's own.
+
+    Nor a size of a terminal, which some who run tests set.
+    """
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("MESHPROXY_") and key not in ("COLUMNS", "LINES")
+    }
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
