@@ -16,6 +16,7 @@ from meshproxy.policies.contract import Scope
 
 if TYPE_CHECKING:
     from meshproxy.core.route import Endpoint
+    from meshproxy.policies.shared_breaker import Link
 
 REPORTED = 10.0
 """Seconds that the admin port's figures look back."""
@@ -58,8 +59,8 @@ class EndpointCircuit:
     """
 
     __slots__ = (
-        "capped", "circuit", "endpoint", "ignored", "last_failure", "opened", "shadow", "shifts",
-        "tally", "turns", "upstream",
+        "capped", "circuit", "endpoint", "ignored", "last_failure", "link", "opened", "shadow",
+        "shifts", "tally", "turns", "upstream",
     )  # fmt: skip
 
     section = "breakers"
@@ -78,6 +79,7 @@ class EndpointCircuit:
         self.capped = 0
         self.ignored = 0
         self.last_failure = ""
+        self.link: Link | None = None  # where there are other workers
 
     def turned(self, before: State) -> None:
         """Count the transition from `before` to the state it has now."""
@@ -85,6 +87,8 @@ class EndpointCircuit:
         self.turns[turn] = self.turns.get(turn, 0) + 1
         self.opened += self.circuit.state is State.OPEN
         self.shifts.count += 1
+        if self.link is not None:
+            self.link.turned()
 
     def samples(self) -> Iterable[Sample]:
         """State as of the last transition: open lasts until a request comes and probes."""

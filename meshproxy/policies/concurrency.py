@@ -19,7 +19,7 @@ from meshproxy.core.verdict import Hold, Refusal
 from meshproxy.logic.gradient import Bounds
 from meshproxy.policies.contract import Scope, Spec
 from meshproxy.policies.learner import Learner
-from meshproxy.policies.places import Places, Ticket
+from meshproxy.policies.places import Places, SharedPlaces, Ticket
 from meshproxy.policies.played import Shadowed, ShadowedAdaptive
 from meshproxy.policies.shadow import Mode
 from meshproxy.policies.sheds import sheds
@@ -89,6 +89,8 @@ class ConcurrencySpec(Spec):
     def _made(self, scope: Scope) -> Concurrency | Shadowed:
         if self.mode == "shadow":
             return (ShadowedAdaptive if self.max == ADAPTIVE else Shadowed)(self, scope)
+        if scope.sharing is not None:
+            return (SharedAdaptive if self.max == ADAPTIVE else Shared)(self, scope)
         return (Adaptive if self.max == ADAPTIVE else Concurrency)(self, scope)
 
     def room(self, most: int) -> int:
@@ -106,9 +108,7 @@ class Concurrency:
     section = "concurrency"
 
     def __init__(self, spec: ConcurrencySpec, scope: Scope) -> None:
-        upstream = scope.cluster.name
-        places = scope.state("places", lambda: Places(upstream, scope.owner), upstream)
-        self._places = places
+        self._places = places = self._places_of(scope)
         self._spec = spec
         self._max = 0 if spec.max == ADAPTIVE else spec.max
         self._queue = spec.room(self._max)
@@ -117,6 +117,10 @@ class Concurrency:
         self._release = places.release
         self._sheds = sheds(scope)
         self._wait = Hold(spec.queue_timeout, again=True)
+
+    def _places_of(self, scope: Scope) -> Places:
+        upstream = scope.cluster.name
+        return scope.state("places", lambda: Places(upstream, scope.owner), upstream)
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
         places = self._places
@@ -197,3 +201,64 @@ class Adaptive(Concurrency):
 
     def report(self, now: float) -> Mapping[str, Any]:
         return {**super().report(now), **self._learner.report(), "adaptive": True}
+
+
+class Shared(Concurrency):
+    """The limit of all workers together."""
+
+    __slots__ = ("_all",)
+
+    _places: SharedPlaces
+
+    def __init__(self, spec: ConcurrencySpec, scope: Scope) -> None:
+        super().__init__(spec, scope)
+        self._all = self._max
+
+    def _places_of(self, scope: Scope) -> Places:
+        return shared_places(scope)
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
+        places = self._places
+        self._max = places.own(self._all)
+        verdict = super().admit(exchange, now)
+        places.gauge.show(places.in_use)
+        return verdict
+
+    def _busy(self) -> str:
+        return f"concurrency: all {self._all} places are taken"
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {**super().report(now), "max": self._all}
+
+
+class SharedAdaptive(Adaptive):
+    """What each worker learns is how many all of them together may have at once."""
+
+    __slots__ = ()
+
+    _places: SharedPlaces
+
+    def _places_of(self, scope: Scope) -> Places:
+        return shared_places(scope)
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
+        places = self._places
+        self._max = most = places.own(self._learner.most())
+        self._queue = self._spec.room(most)
+        verdict = Concurrency.admit(self, exchange, now)
+        places.gauge.show(places.in_use)
+        return verdict
+
+    def settle(self, exchange: Exchange, now: float) -> None:
+        places = self._places
+        self._learner.look(exchange, places.in_use + places.gauge.others(), now)
+
+
+def shared_places(scope: Scope) -> SharedPlaces:
+    """Those of one owner and upstream, joined with the other workers'."""
+    upstream, sharing = scope.cluster.name, scope.sharing
+    assert sharing is not None  # noqa: S101  # asked only where there are several
+    places = scope.state("places", lambda: SharedPlaces(upstream, scope.owner), upstream)
+    places.gauge = sharing.gauge(scope.name("places", upstream))
+    sharing.each_turn(places.look)
+    return places

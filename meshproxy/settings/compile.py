@@ -27,6 +27,7 @@ from meshproxy.core.route import (
     RouteTable,
     Snapshot,
 )
+from meshproxy.core.sharing import Sharing
 from meshproxy.policies.contract import Random, fields_read
 from meshproxy.settings.addresses import Address
 from meshproxy.settings.chains import Chain, Step
@@ -54,8 +55,9 @@ class Tools:
     """What compiling needs from the rooms that settings may not import.
 
     `series(direction, route, upstream)` and `cluster_series(upstream)` give the hot side of
-    telemetry, found again after a reload. `kinds(reads, replaces)` is the head reader's table
-    of request fields. `record` writes the access log; `tell(event, **fields)` the log.
+    telemetry, found again after a reload. `sharing` is there where this is one worker of several.
+    `kinds(reads, replaces)` is the head reader's table of request fields. `record` writes the
+    access log; `tell(event, **fields)` the log.
     """
 
     series: Callable[[str, str, str], RouteSeries]
@@ -64,6 +66,7 @@ class Tools:
     record: Callable[[Exchange, float], None]
     random: Random
     tell: Callable[..., None]
+    sharing: Sharing | None = None
 
 
 @dataclass(frozen=True, slots=True)
