@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
-SEATS = 64
+SEATS = 32
 """Most workers. A seat that nobody sits on costs address space and no memory."""
 
 NAMES = 4096
@@ -76,6 +76,7 @@ class Board:
     """All seats, in one anonymous mapping that forked children inherit."""
 
     def __init__(self, seats: int = SEATS) -> None:
+        seats += 1
         size = _HEAD + 8 * NAMES + seats * _SEAT
         flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _NORESERVE
         self._map = mmap.mmap(-1, size, flags=flags)
@@ -87,6 +88,7 @@ class Board:
             Seat(whole[start + number * _SEAT : start + (number + 1) * _SEAT])
             for number in range(seats)
         ]
+        self.ours = self.seats.pop()  # the supervisor's, for what the dead have counted
         self.leases = Leases()
         self._places: dict[int, int] = {}
 

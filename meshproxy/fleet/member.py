@@ -101,7 +101,7 @@ class Member:
 
     def dumps(self) -> list[bytes]:
         """The latest pages of the other workers."""
-        return [seat.dump() for seat in self.others if seat.pid]
+        return [seat.dump() for seat in (*self.others, self.board.ours) if seat.pid]
 
 
 class Joining:

@@ -14,8 +14,9 @@ SETTLED = 10.0
 FIRST, MOST = 0.5, 30.0
 """Seconds of the first pause between two starts that failed, and of the longest."""
 
-QUIET = 1.0
-"""Seconds without a beat after which a worker is taken to be stuck."""
+QUIET = 0.8
+"""Seconds without a beat after which a worker is taken to be stuck: with the looks between, it is
+noticed within 1 s."""
 
 GIVEN_UP = 4.0
 """Seconds without a beat after which it is replaced: within 5 s, the start of another included."""
