@@ -94,16 +94,12 @@ def test_a_new_worker_knows_what_is_used_up() -> None:
 
 
 def test_what_is_given_back_is_there_for_all() -> None:
-    raws = [
-        {"name": "wide", "limit": "10/s", "burst": 2},
-        {"name": "no", "limit": "1/h", "burst": 1},
-    ]
+    wide, no = {"name": "wide", "limit": "10/s", "burst": 2}, {"name": "no", "limit": "1/h"}
 
     def make(sharing: Sharing) -> Any:
         scope = replace(Scene().scope(), sharing=sharing, now=0.0)
-        return RateLimitSpec.build_all(
-            [(RateLimitSpec.model_validate(raw), scope) for raw in (wide, no)]
-        )
+        specs = [RateLimitSpec.model_validate(raw) for raw in (wide, no)]
+        return RateLimitSpec.build_all([(spec, scope) for spec in specs])
 
     one, other = Several().build(make)
     assert one.admit(asking(), 5.0) is None
@@ -147,14 +143,18 @@ def test_who_waits_here_gets_the_place_that_comes_free_there() -> None:
     there, here = asking(), asking()
     assert one.admit(there, 1.0) is None
     assert isinstance(other.admit(here, 1.0), Hold)
-    woken: list[float] = []
-    here.wake = woken.append
+    seated: list[Any] = []
+
+    def wake(now: float) -> None:
+        here.wake = None
+        seated.append(other.admit(here, now))
+
+    here.wake = wake
     several.turn(1.1)
-    assert woken == []
+    assert seated == []
     leave(there)
     several.turn(1.2)
-    assert woken == [1.2]
-    assert other.admit(here, 1.2) is None
+    assert seated == [None]
 
 
 def test_the_places_of_a_worker_that_was_killed_are_free() -> None:
