@@ -8,15 +8,12 @@ limit, sum up what all have counted) is answered by these here.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import uvloop
-
-from meshproxy.app import App, log_of
+from meshproxy.app import App
 from meshproxy.control.followed import Followed
 from meshproxy.control.reload import Outcome, Reason
 from meshproxy.control.rulebook import Handed
