@@ -3,5 +3,6 @@
 `bench` compares the CPU cost of a request with Envoy, nginx, HAProxy and aiohttp,
 `bench_exchange` takes the sockets away, `features` says what each feature adds, `load` drives
 the locust scenarios of `locustfile` against a real sidecar and real origins, and `stalls` measures
-what clients that misbehave cost the others.
+what clients that misbehave cost the others. `scrape`
+measures how long a scrape of /metrics holds the event loop.
 """

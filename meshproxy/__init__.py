@@ -21,7 +21,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
-        metrics  families  exposition  access_log  log  lines
+        metrics  families  exposition  process  istio  access_log  log  lines
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors

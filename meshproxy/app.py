@@ -15,7 +15,8 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
-from meshproxy.core.route import Endpoint, Snapshot
+from meshproxy.core.route import Cluster, Endpoint, Snapshot
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
 from meshproxy.dataplane.front import Front, Place
@@ -89,7 +90,7 @@ class App:
         self._telemetry = Telemetry()
         # Ids and jitter need to be unlike each other, not secret; the system seeds it.
         self._random = random.Random()  # noqa: S311
-        self._access = AccessLog(log.write, self._random.random, time.time)
+        self._access = AccessLog(log.write, self._random.random, time.time, log.fixed_form)
         self._dialer = Dialer(loop)
         self._pool = Pool(self._dialer, time.monotonic)
         self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
@@ -145,6 +146,7 @@ class App:
         logs = prepared.settings.file.logs
         self._log.configure(logs)
         self._access.configure(logs)
+        self._telemetry.speak(prepared.settings.file.metrics.compat, self.identity)
         self._say_room(prepared.settings.file.limits.connections)
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
@@ -174,7 +176,7 @@ class App:
         self._sweep()
         self._spawn(self._reloader.watch())
         self._listen_to_signals()
-        self.metrics(openmetrics=False)  # the first page costs 25 ms of imports: not in traffic
+        deque(self.metrics(openmetrics=True), 0)  # the first page imports for 25 ms: not in traffic
         # What exists now lives as long as the process: keep the collector from walking it.
         gc.collect()
         gc.freeze()
@@ -279,20 +281,25 @@ class App:
             for plan in (self.snapshot.plans.values() if self.snapshot else ())
         ]
 
-    def metrics(self, openmetrics: bool) -> bytes:
+    def metrics(self, openmetrics: bool) -> Iterator[bytes]:
         return self._telemetry.render(openmetrics, self._samples())
 
-    def _samples(self) -> Iterable[Sample]:
+    def _samples(self) -> Iterable[Iterable[Sample]]:
+        """In groups, each of one owner: what it tells of is as it was at one moment."""
         yield from samples_of(self.cells())
-        yield from self._log.samples()
-        yield from self._strain.samples()
-        yield from connection_samples(self.snapshot, self._front)
+        yield self._log.samples()
+        yield self._strain.samples()
+        yield listener_samples(self._front)
+        for cluster in self.snapshot.clusters if self.snapshot else ():
+            yield cluster_samples(cluster)
         standing = self.standing
-        yield Sample("meshproxy_config_last_reload_successful", (), float(standing.ok))
-        yield Sample(
-            "meshproxy_config_last_reload_success_timestamp_seconds", (), standing.succeeded_at
+        yield (
+            Sample("meshproxy_config_last_reload_successful", (), float(standing.ok)),
+            Sample(
+                "meshproxy_config_last_reload_success_timestamp_seconds", (), standing.succeeded_at
+            ),
+            Sample("meshproxy_config_generation", (), float(standing.generation)),
         )
-        yield Sample("meshproxy_config_generation", (), float(standing.generation))
 
     def stats(self) -> Mapping[str, Any]:
         return {
@@ -317,8 +324,8 @@ class App:
         self._log.set_level(level)
 
 
-def connection_samples(snapshot: Snapshot | None, front: Front) -> Iterable[Sample]:
-    """Connections on both sides, counted when asked."""
+def listener_samples(front: Front) -> Iterable[Sample]:
+    """Connections of callers, counted when asked."""
     downstream: dict[str, int] = {}
     for listener in front.listeners:
         direction = listener.plan.direction
@@ -328,15 +335,15 @@ def connection_samples(snapshot: Snapshot | None, front: Front) -> Iterable[Samp
     for direction, count in front.refused().items():
         labels = (("direction", direction),)
         yield Sample("meshproxy_downstream_connections_refused_total", labels, float(count))
-    for cluster in snapshot.clusters if snapshot else ():
-        idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
-        open_ = sum(endpoint.connections for endpoint in cluster.endpoints)
-        for state, count in (("idle", idle), ("active", open_ - idle)):
-            yield Sample(
-                "meshproxy_upstream_connections",
-                (("upstream", cluster.name), ("state", state)),
-                float(count),
-            )
+
+
+def cluster_samples(cluster: Cluster) -> Iterable[Sample]:
+    """Connections to one upstream."""
+    idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
+    open_ = sum(endpoint.connections for endpoint in cluster.endpoints)
+    for state, count in (("idle", idle), ("active", open_ - idle)):
+        labels = (("upstream", cluster.name), ("state", state))
+        yield Sample("meshproxy_upstream_connections", labels, float(count))
 
 
 def _places(settings: Settings) -> dict[str, tuple[str, int]]:

@@ -145,9 +145,13 @@ class Counts:
         self.successes = 0
         self.results: list[str] = []
         self.done: list[Exchange] = []
+        self.traced: list[Exchange] = []
 
     def ended(self, exchange: Exchange, now: float) -> None:
         self.done.append(exchange)
+
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        self.traced.append(exchange)
 
     def attempted(self, result: str) -> None:
         self.results.append(result)

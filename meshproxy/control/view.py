@@ -5,7 +5,7 @@ The app is one; tests have another. Everything is as it is at the moment of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,8 +62,8 @@ class View(Protocol):
 
     def listeners(self) -> Sequence[Listening]: ...
 
-    def metrics(self, openmetrics: bool) -> bytes:
-        """The text of a scrape."""
+    def metrics(self, openmetrics: bool) -> Iterator[bytes]:
+        """The text of a scrape, in pieces: each is made when it is asked for, and quickly."""
 
     def stats(self) -> Mapping[str, Any]:
         """Numbers of the process and its connections, as plain data."""

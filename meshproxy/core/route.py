@@ -112,6 +112,8 @@ class RouteSeries(Protocol):
     in_flight: int
 
     def ended(self, exchange: Exchange, now: float) -> None: ...
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        """One that is about to have ended is of a trace that is kept."""
 
 
 class ClusterSeries(Protocol):

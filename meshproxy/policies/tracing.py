@@ -38,6 +38,24 @@ _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 _OURS = b"x-meshproxy-attempt: %d\r\nx-request-id: %b\r\n"
 
 
+class Example:
+    """Shows a sampled exchange to the metrics of its route when it ends: an exemplar of theirs.
+
+    A release of the exchange, so that those that are not sampled pay nothing for it; it lets go
+    of the exchange, which would else wait for the collector.
+    """
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange: Exchange | None = exchange
+
+    def __call__(self, now: float) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.route.series.sampled(exchange, now)
+
+
 class TracingSpec(Spec):
     """Trace headers and request ids; a caller's sampling decision wins over `sample`."""
 
@@ -102,10 +120,15 @@ class Tracing:
             parent = self._parent(exchange)
             if parent is not None:
                 exchange.request_id = request_id
-                exchange.trace = self._continued(parent, trace_id, span)
+                exchange.trace = continued = self._continued(parent, trace_id, span)
+                if continued[2]:
+                    exchange.deferred.append(Example(exchange))
                 return
         exchange.request_id = request_id
-        exchange.trace = (trace_id, span, self._is_sampled(trace_id), None)
+        sampled = self._is_sampled(trace_id)
+        exchange.trace = (trace_id, span, sampled, None)
+        if sampled:
+            exchange.deferred.append(Example(exchange))
 
     def _parent(self, exchange: Exchange) -> trace.Parent | None:
         if self._reads_w3c:

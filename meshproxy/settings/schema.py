@@ -35,6 +35,7 @@ from meshproxy.settings.words import (
     One,
     OrText,
     Prefix,
+    Status,
 )
 
 OFF: Literal["off"] = "off"
@@ -207,6 +208,9 @@ class Metrics(Strict):
     """/metrics and the probes."""
 
     listen: Listen = Address("0.0.0.0", 15020)
+    compat: list[Literal["istio"]] = Field(
+        default=[], description="Say the counts of traffic under these names too."
+    )
 
 
 class Admin(Strict):
@@ -219,8 +223,20 @@ class Access(Strict):
     """Which exchanges get a line in the access log: those that meet any of these."""
 
     errors: bool = Field(default=True, description="Every 5xx and every one with a reason code.")
+    statuses: list[Status] = Field(
+        default=[], description="Every one with such a status: 429, 4xx."
+    )
     slower_than: Timeout = Field(default=0.5, description="Every one that took longer.")
     sample: Percent = Field(default=0.01, description="A share of the rest.")
+    format: Literal["json", "text"] | None = Field(
+        default=None, description="text begins as Envoy's lines do; default: as logs.format."
+    )
+
+
+AccessField = Annotated[
+    Annotated[Literal["off"], Tag("<off>")] | Annotated[Access, Tag("<set>")],
+    Discriminator(_tag),
+]
 
 
 class Logs(Strict):
@@ -228,7 +244,9 @@ class Logs(Strict):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
-    access: Access = Access()
+    access: AccessField = Field(
+        default_factory=Access, description="Lines for requests; off: none at all."
+    )
 
 
 class LimitsSpec(Strict):

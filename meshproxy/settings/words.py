@@ -27,6 +27,7 @@ UNKNOWN_HOSTS, CONNECT = "__unknown_hosts__", "__connect__"
 
 RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__", UNKNOWN_HOSTS, CONNECT})
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+STATUS_PATTERN = r"^[1-5](xx|[0-9][0-9])$"
 PREFIX_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
 HOST_PATTERN = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?(:[0-9]{1,5})?$"
 
@@ -102,6 +103,27 @@ Host = Annotated[
     StringConstraints(pattern=HOST_PATTERN, to_lower=True, max_length=260),
     # As the head reader gives it: without the port that http has by default.
     AfterValidator(lambda host: host.removesuffix(":80")),
+]
+
+
+def _read_status(value: Any) -> Any:
+    word = str(value).lower() if isinstance(value, str | int) else ""
+    if not re.fullmatch(STATUS_PATTERN, word):
+        raise PydanticCustomError("status", "write a status such as 429, or all of a kind: 4xx")
+    return word
+
+
+Status = Annotated[
+    str,
+    BeforeValidator(_read_status),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": STATUS_PATTERN, "examples": ["4xx"]},
+                {"type": "integer", "minimum": 100, "maximum": 599},
+            ]
+        }
+    ),
 ]
 
 

@@ -186,7 +186,7 @@ FAMILIES: tuple[Family, ...] = (
         "meshproxy_breaker_capped_total",
         "counter",
         "Times that a breaker did not open, as max_ejected others were left out already.",
-        "upstream,endpoint",
+        "upstream,endpoint,mode",
     ),
     Family(
         "meshproxy_endpoint_healthy",
@@ -259,7 +259,17 @@ FAMILIES: tuple[Family, ...] = (
     BUILD,
 )
 
-BY_NAME = {family.name: family for family in FAMILIES}
+PROCESS: tuple[Family, ...] = (
+    Family("process_cpu_seconds_total", "counter", "User and system CPU time spent, in seconds."),
+    Family("process_resident_memory_bytes", "gauge", "Memory that is in RAM."),
+    Family("process_virtual_memory_bytes", "gauge", "Address space in use."),
+    Family("process_start_time_seconds", "gauge", "When the process began, in seconds since 1970."),
+    Family("process_open_fds", "gauge", "Descriptors that are open."),
+    Family("process_max_fds", "gauge", "Descriptors that may be open."),
+)
+"""As every Prometheus client names them."""
+
+BY_NAME = {family.name: family for family in (*FAMILIES, *PROCESS)}
 
 
 def family_of(name: str) -> Family:

@@ -1,7 +1,8 @@
 """Lines on their way to a file descriptor: gathered, written in batches, never waited for.
 
 The event loop writes them itself, so a full pipe or disk must not stop it: what cannot be
-written now stays, what does not fit any more is dropped and counted. Knows no format.
+written now stays, what does not fit any more is dropped and counted. A disk that fills up cuts a
+line in two; its beginning is counted as lost and ended before the next one. Knows no format.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ ROOM = 1024 * 1024
 class Lines:
     """A bounded queue of lines in front of one descriptor, which it does not close."""
 
-    __slots__ = ("_at_once", "_fd", "_pending", "_poll", "_size", "dropped")
+    __slots__ = ("_at_once", "_cut", "_fd", "_pending", "_poll", "_size", "dropped")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._pending: list[bytes] = []
         self._size = 0
         self.dropped = 0
+        self._cut = False  # whether the beginning of a line is written, and no more of it
         self._poll: select.poll | None = None
         self._at_once = BATCH
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -56,10 +58,16 @@ class Lines:
             except OSError:
                 # Nobody reads any more, or the disk is full: these lines are lost, but not
                 # the lines after them, should there be room again.
-                self.dropped += len(self._pending)
-                self._pending, self._size = [], 0
+                self._lose_all()
                 return
             self._forget(written)
+
+    def _lose_all(self) -> None:
+        """What waits is lost; should there be room again, a line begins on a line of its own."""
+        first = self._pending[0]
+        # An end that was only to close the line before is nobody's line.
+        self.dropped += len(self._pending) - (first == b"\n")
+        self._pending, self._size = ([b"\n"], 1) if self._cut else ([], 0)
 
     def _takes_more(self) -> bool:
         return self._poll is None or bool(self._poll.poll(0))
@@ -84,3 +92,4 @@ class Lines:
         del self._pending[:whole]
         if written:
             self._pending[0] = self._pending[0][written:]
+        self._cut = bool(written) or (self._cut and not whole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,8 +53,8 @@ class Stage:
     def listeners(self) -> list[Listening]:
         return self.listening
 
-    def metrics(self, openmetrics: bool) -> bytes:
-        return b"# EOF\n" if openmetrics else b"up 1\n"
+    def metrics(self, openmetrics: bool) -> Iterator[bytes]:
+        yield from (b"", b"# EOF\n") if openmetrics else (b"up", b"", b" 1\n")
 
     def stats(self) -> Mapping[str, Any]:
         return {"in_flight": 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -171,3 +172,57 @@ def test_two_policies_never_name_two_requests_alike() -> None:
 def test_a_list_of_formats_that_makes_no_sense_is_refused(formats: list[str]) -> None:
     with pytest.raises(ValidationError):
         TracingSpec.model_validate({"propagate": formats})
+
+
+class Row:
+    """The series of a route, which remembers what is shown to it."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Exchange, float]] = []
+
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        self.seen.append((exchange, now))
+
+
+def admitted(policy: Tracing, **headers: str) -> tuple[Exchange, Row]:
+    exchange, row = request(**headers), Row()
+    policy.admit(exchange, 1.0)
+    exchange.route = cast(Any, SimpleNamespace(series=row))
+    return exchange, row
+
+
+@pytest.mark.parametrize(
+    ("sample", "headers"),
+    [("100%", {}), ("0%", {"traceparent": TRACEPARENT}), ("100%", {"b3": f"{TRACE}-{SPAN}"})],
+)
+def test_a_sampled_exchange_is_shown_to_the_metrics_of_the_route_it_ends_on(
+    sample: str, headers: dict[str, str]
+) -> None:
+    exchange, row = admitted(tracing("tracecontext", "b3", sample=sample), **headers)
+    assert row.seen == []
+    [release] = exchange.deferred
+    release(2.0)
+    assert row.seen == [(exchange, 2.0)]
+    release(3.0)
+    assert len(row.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("sample", "headers"),
+    [("0%", {}), ("100%", {"traceparent": f"00-{TRACE}-{SPAN}-00"}), ("0%", {"b3": "0"})],
+)
+def test_an_exchange_that_is_not_sampled_leaves_nothing_to_be_done(
+    sample: str, headers: dict[str, str]
+) -> None:
+    exchange, _ = admitted(tracing("tracecontext", "b3", sample=sample), **headers)
+    assert exchange.deferred == []
+
+
+def test_a_sampled_exchange_that_ended_is_not_kept_by_what_it_left_behind() -> None:
+    exchange, row = admitted(tracing(sample="100%"))
+    [release] = exchange.deferred
+    release(2.0)
+    row.seen.clear()
+    before = sys.getrefcount(exchange)
+    exchange.deferred.clear()
+    assert sys.getrefcount(exchange) == before

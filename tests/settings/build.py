@@ -23,6 +23,9 @@ class Series:
     def ended(self, exchange: Exchange, now: float) -> None:
         raise AssertionError("nothing is served here")
 
+    def sampled(self, exchange: Exchange, now: float) -> None:
+        raise AssertionError("nothing is served here")
+
     def attempted(self, result: str) -> None:
         raise AssertionError("nothing is served here")
 

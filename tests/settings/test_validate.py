@@ -54,7 +54,7 @@ def test_the_smallest_file_is_the_app_alone() -> None:
     shown = valid("inbound: {app: '127.0.0.1:8080'}").effective()
     assert shown["inbound"]["listen"] == "0.0.0.0:15006"
     assert shown["inbound"]["timeout"] == "15s"
-    assert shown["metrics"] == {"listen": "0.0.0.0:15020"}
+    assert shown["metrics"] == {"listen": "0.0.0.0:15020", "compat": []}
     assert shown["admin"] == {"listen": "127.0.0.1:15000"}
     assert shown["outbound"] is None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from meshproxy.core.exchange import Exchange, Peer
 from meshproxy.core.verdict import Failure, Refusal
-from meshproxy.telemetry.access_log import AccessLog, plain
+from meshproxy.telemetry.access_log import AccessLog, plain, statuses_of
 from meshproxy.telemetry.log import FIELD, Log, short
 
 WALL = 1_700_000_000.25
@@ -34,14 +34,19 @@ def exchange(**fields: Any) -> Exchange:
     return made
 
 
+def said(form: str = "json", **access: Any) -> Any:
+    """What the file says under `logs`."""
+    defaults = {"errors": True, "statuses": [], "slower_than": 0.5, "sample": 0.0, "format": None}
+    return SimpleNamespace(format=form, access=SimpleNamespace(**{**defaults, **access}))
+
+
 def log(
-    errors: bool = True, slower_than: float = 0.5, sample: float = 0.0, draw: float = 0.5
-) -> tuple[AccessLog, list[Mapping[str, Any]]]:
-    lines: list[Mapping[str, Any]] = []
-    access = AccessLog(lines.append, lambda: draw, lambda: WALL)
-    settings = SimpleNamespace(errors=errors, slower_than=slower_than, sample=sample)
-    access.configure(SimpleNamespace(access=settings))
-    return access, lines
+    draw: float = 0.5, form: str = "json", fixed: str | None = None, **access: Any
+) -> tuple[AccessLog, list[Any]]:
+    lines: list[Any] = []
+    made = AccessLog(lines.append, lambda: draw, lambda: WALL, fixed)
+    made.configure(said(form, **access))
+    return made, lines
 
 
 def test_a_line_says_what_happened() -> None:
@@ -85,14 +90,113 @@ def test_a_line_says_what_happened() -> None:
         ({"slower_than": 0.0}, {}, 999.0, False),
         ({"sample": 0.6}, {}, 100.1, True),
         ({"sample": 0.4}, {}, 100.1, False),
+        ({"statuses": ["404"]}, {"status": 404}, 100.1, True),
+        ({"statuses": ["404"]}, {"status": 405}, 100.1, False),
+        ({"statuses": ["4xx"]}, {"status": 405}, 100.1, True),
+        ({"statuses": ["2xx"]}, {"status": 500}, 100.1, True),
+        ({"statuses": ["503"], "errors": False}, {"status": 503, "flags": "UF"}, 100.1, True),
+        ({"statuses": ["503"], "errors": False}, {"status": 500}, 100.1, False),
+        ({}, {"status": 700}, 100.1, True),
     ],
 )
-def test_errors_slow_ones_and_a_sample_get_a_line(
+def test_errors_slow_ones_some_statuses_and_a_sample_get_a_line(
     settings: dict[str, Any], fields: dict[str, Any], now: float, written: bool
 ) -> None:
     access, lines = log(**settings)
     access.record(exchange(**fields), now)
     assert len(lines) == written
+
+
+def test_a_log_that_is_off_writes_nothing_until_it_is_on_again() -> None:
+    access, lines = log(sample=1.0)
+    access.configure(SimpleNamespace(format="json", access="off"))
+    access.record(exchange(status=503, flags="UF"), 999.0)
+    assert lines == []
+    access.configure(said())
+    access.record(exchange(status=503, flags="UF"), 999.0)
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "some", "not_"),
+    [
+        ([], (), (200, 404, 503)),
+        (["503"], (503,), (500, 504)),
+        (["2xx", "404"], (200, 299, 404), (300, 400, 405)),
+        (["5xx"], (500, 599, 999), (499,)),
+    ],
+)
+def test_words_for_statuses_are_numbers(
+    words: list[str], some: tuple[int, ...], not_: tuple[int, ...]
+) -> None:
+    found = statuses_of(words)
+    assert set(some) <= found
+    assert not found & set(not_)
+
+
+def test_a_line_of_text_begins_as_envoy_s_do() -> None:
+    access, lines = log(sample=1.0, form="text")
+    endpoint = SimpleNamespace(name="10.0.3.11:8080")
+    made = exchange(
+        endpoint=endpoint, bytes_in=5, bytes_out=7, answered=True, sent_at=100.01, host=b"orders"
+    )
+    access.record(made, 100.25)
+    assert lines == [
+        b'[2023-11-14T22:13:20.000Z] "POST /orders HTTP/1.1" 200 - 5 7 250 90 "10.1.2.3" "-"'
+        b' "abc" "orders" "10.0.3.11:8080" inbound "create-order" "app" 1 '
+        + b"4b" * 16
+        + b' "-" "-"\n'
+    ]
+
+
+def test_a_refused_request_is_a_line_of_text_with_a_dash_for_what_never_was() -> None:
+    access, lines = log(form="text")
+    made = exchange(status=429, flags="RL", attempts=0, trace=None, request_id=b"", minor=0)
+    made.refusal = Refusal(429, "RL", 'the rate limit "all" is used up', rule="f.yaml:3")
+    access.record(made, 100.1)
+    assert lines[0] == (
+        b'[2023-11-14T22:13:20.150Z] "POST /orders HTTP/1.0" 429 RL 0 0 100 - "10.1.2.3" "-" "-"'
+        b' "-" "-" inbound "create-order" "app" 0 -'
+        b' "the rate limit \\x22all\\x22 is used up" "f.yaml:3"\n'
+    )
+
+
+GROK = re.compile(
+    rb'\[([^\]]+)\] "(\S*) (.*?) (HTTP/\d\.\d)" (\d+) (\S+) (\d+) (\d+) (\d+) (\S+) "([^"]*)" '
+    rb'"([^"]*)" "([^"]*)" "([^"]*)" "([^"]*)" (\w+) "([^"]*)" "([^"]*)" (\d+) (\S+) "([^"]*)" '
+    rb'"([^"]*)"\n'
+)
+"""The first line and a half as Envoy's users parse them, the rest is ours."""
+
+
+@given(raw=st.binary(max_size=60))
+def test_no_client_can_end_a_field_of_text(raw: bytes) -> None:
+    access, lines = log(form="text", sample=1.0)
+    method = raw.replace(b" ", b"")
+    access.record(exchange(path=raw, method=method, request_id=raw, host=raw), 100.1)
+    found = GROK.fullmatch(lines[0])
+    assert found is not None, lines
+    assert found[11] == b"10.1.2.3"
+    assert found[17] == b"create-order"
+
+
+@pytest.mark.parametrize(
+    ("fixed", "logs", "access", "text"),
+    [
+        (None, "json", None, False),
+        (None, "text", None, True),
+        (None, "json", "text", True),
+        (None, "text", "json", False),
+        ("json", "text", "text", False),
+        ("text", "json", "json", True),
+    ],
+)
+def test_the_command_line_chooses_the_format_then_the_access_log_then_the_log(
+    fixed: str | None, logs: str, access: str | None, text: bool
+) -> None:
+    made, lines = log(form=logs, fixed=fixed, format=access, sample=1.0)
+    made.record(exchange(), 100.1)
+    assert isinstance(lines[0], bytes) is text
 
 
 def test_a_refusal_names_its_rule() -> None:
@@ -204,13 +308,13 @@ def test_no_client_can_begin_a_second_line(raw: bytes, form: str) -> None:
     try:
         out = Log(write_end, "info", form, lambda: WALL)
         access = AccessLog(out.write, lambda: 0.0, lambda: WALL)
-        settings = SimpleNamespace(errors=True, slower_than=0.0, sample=1.0)
-        access.configure(SimpleNamespace(access=settings))
+        access.configure(said(form, slower_than=0.0, sample=1.0))
         made = exchange(path=raw, target=raw, method=raw, request_id=raw, status=400, flags="IH")
+        made.host = raw
         # Nothing that a client says comes here today, but it might.
-        said = raw.decode("latin-1")
-        made.refusal = Refusal(400, "IH", said, rule=raw.decode("utf-8", "surrogateescape"))
-        made.peer = Peer(said, trusted=False, forwarded=b"")
+        text = raw.decode("latin-1")
+        made.refusal = Refusal(400, "IH", text, rule=raw.decode("utf-8", "surrogateescape"))
+        made.peer = Peer(text, trusted=False, forwarded=b"")
         access.record(made, 100.1)
         out.flush()
         written = os.read(read_end, 65536)

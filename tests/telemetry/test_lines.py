@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,3 +119,40 @@ def test_a_descriptor_that_others_made_non_blocking_is_waited_for(pipe: tuple[in
         lines.flush()
         got += everything(read_end)
     assert got == LINE * 3000
+
+
+class Disk:
+    """A file on a disk with so many bytes of room; `os.write` as the kernel does it then."""
+
+    def __init__(self, path: Path, room: int, patch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self.room = room
+        self._write = os.write
+        patch.setattr("meshproxy.telemetry.lines.os.write", self.write)
+
+    def write(self, fd: int, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = self._write(fd, data[: self.room])
+        self.room -= written
+        return written
+
+
+@pytest.mark.parametrize("cut", [0, 1, 50, 99])
+@pytest.mark.parametrize("again", [1, 60, 10_000])
+def test_lines_that_a_full_disk_takes_no_more_are_counted_and_spoil_none_after_them(
+    tmp_path: Path, cut: int, again: int
+) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file, pytest.MonkeyPatch.context() as patch:
+        disk = Disk(path, 3 * len(LINE) + cut, patch)
+        lines = Lines(file.fileno())
+        for room in (0, 0, again, 10_000):
+            disk.room += room
+            for _ in range(5):
+                lines.write(LINE)
+            lines.flush()
+    whole = [line for line in path.read_bytes().split(b"\n") if line == LINE[:-1]]
+    assert len(whole) + lines.dropped == 20
+    assert lines.dropped >= 6
+    assert path.read_bytes().endswith(LINE * 5)

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
-from meshproxy.telemetry.families import FAMILIES
+from meshproxy.telemetry.exposition import PIECE
+from meshproxy.telemetry.families import FAMILIES, PROCESS
 from meshproxy.telemetry.metrics import BOUNDS, COUNTS, COUNTS_PER_ROW, ROWS, Telemetry, samples_of
 
 
@@ -38,9 +40,12 @@ def ended(
     return cast(Exchange, cast(Any, SimpleNamespace(**fields, began=began, first_byte=first_byte)))
 
 
+def text(telemetry: Telemetry, *samples: Sample, openmetrics: bool = False) -> str:
+    return b"".join(telemetry.render(openmetrics, [samples])).decode()
+
+
 def page(telemetry: Telemetry, *samples: Sample) -> dict[str, Metric]:
-    text = telemetry.render(False, samples).decode()
-    return {family.name: family for family in read_text(text)}
+    return {family.name: family for family in read_text(text(telemetry, *samples))}
 
 
 def values(metrics: dict[str, Metric], sample: str, *labels: str) -> dict[tuple[str, ...], float]:
@@ -143,7 +148,7 @@ def test_requests_in_flight_are_shown_before_any_has_ended() -> None:
 def test_a_route_without_traffic_takes_no_lines() -> None:
     telemetry = Telemetry()
     telemetry.series("inbound", "idle", "app")
-    assert b"idle" not in telemetry.render(False, ())
+    assert "idle" not in text(telemetry)
 
 
 def test_random_methods_make_one_series() -> None:
@@ -166,7 +171,7 @@ def test_an_upstream_that_invents_statuses_meets_a_bound_and_no_request_is_lost(
     assert sum(counted.values()) == 900
     assert counted["__other__", "__other__", "__other__"] == 900 - room
     assert values(metrics, "meshproxy_series_dropped_total") == {(): 900 - room}
-    lines = [line for line in telemetry.render(False, ()).splitlines() if line[:1] != b"#"]
+    lines = [line for line in text(telemetry).splitlines() if line[:1] != "#"]
     assert len(lines) <= 1000
 
 
@@ -221,16 +226,17 @@ def test_counters_of_state_that_a_reload_forgets_do_not_go_back() -> None:
         Sample("meshproxy_retries_total", outcome, 5), Sample("meshproxy_breaker_state", LABELS, 1)
     )
     telemetry.retire([gone, object()])
-    metrics = page(telemetry, *samples_of([Cell(Sample("meshproxy_retries_total", outcome, 2)), 7]))
+    live = samples_of([Cell(Sample("meshproxy_retries_total", outcome, 2)), 7])
+    metrics = page(telemetry, *chain.from_iterable(live))
     assert values(metrics, "meshproxy_retries_total") == {(): 7}
     assert values(metrics, "meshproxy_breaker_state") == {}
 
 
 def test_every_family_is_named_once_and_explained_even_without_a_sample() -> None:
-    text = Telemetry().render(False, ()).decode()
-    for family in FAMILIES:
-        assert text.count(f"# TYPE {family.name} ") == 1
-        assert text.count(f"# HELP {family.name} {family.help}\n") == 1
+    told = text(Telemetry())
+    for family in (*FAMILIES, *PROCESS):
+        assert told.count(f"# TYPE {family.name} ") == 1
+        assert told.count(f"# HELP {family.name} {family.help}\n") == 1
 
 
 def test_a_sample_that_the_table_forgot_is_shown_all_the_same() -> None:
@@ -275,8 +281,8 @@ SAMPLES = (
 
 def test_both_formats_say_the_same() -> None:
     telemetry = busy()
-    plain = read_text(telemetry.render(False, SAMPLES).decode())
-    modern_text = telemetry.render(True, SAMPLES).decode()
+    plain = read_text(text(telemetry, *SAMPLES))
+    modern_text = text(telemetry, *SAMPLES, openmetrics=True)
     assert modern_text.endswith("\n# EOF\n")
     modern = read_openmetrics(modern_text)  # type: ignore[no-untyped-call]
 
@@ -299,11 +305,162 @@ def test_promtool_has_no_complaint() -> None:
     for telemetry in (Telemetry(), busy()):
         checked = subprocess.run(
             [promtool, "check", "metrics"],
-            input=telemetry.render(False, SAMPLES),
+            input=text(telemetry, *SAMPLES),
             capture_output=True,
+            text=True,
             check=False,
         )
-        assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def traced(began: float = 100.0, first_byte: float = 0.0, trace_id: bytes = TRACE) -> Exchange:
+    exchange = ended(began=began, first_byte=first_byte)
+    exchange.trace = (trace_id, b"00f067aa0ba902b7", True, None)
+    return exchange
+
+
+def examples(telemetry: Telemetry, name: str) -> dict[str, Any]:
+    """Exemplars of a histogram by their bucket, as the reference parser reads them."""
+    families = read_openmetrics(text(telemetry, openmetrics=True))  # type: ignore[no-untyped-call]
+    return {
+        sample.labels["le"]: sample.exemplar
+        for family in families
+        if family.name == name
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+
+
+def test_a_sampled_request_is_the_example_of_its_buckets() -> None:
+    telemetry = Telemetry(wall=lambda: 1_700_000_000.5)
+    series = telemetry.series("inbound", "r", "app")
+    exchange = traced(first_byte=100.03)
+    series.sampled(exchange, 100.06)
+    series.ended(exchange, 100.06)
+    [(bucket, whole)] = examples(telemetry, "meshproxy_request_duration_seconds").items()
+    assert (bucket, whole.labels) == ("0.075", {"trace_id": TRACE.decode()})
+    assert (whole.value, float(whole.timestamp)) == (pytest.approx(0.06), 1_700_000_000.5)
+    [(bucket, first)] = examples(telemetry, "meshproxy_time_to_first_byte_seconds").items()
+    assert (bucket, first.value) == ("0.05", pytest.approx(0.03))
+
+
+def test_the_latest_example_of_a_bucket_stays_and_each_bucket_has_its_own() -> None:
+    telemetry = Telemetry()
+    series = telemetry.series("inbound", "r", "app")
+    for number, now in enumerate((100.001, 100.002, 100.3, 200.0)):
+        exchange = traced(trace_id=b"%032x" % number)
+        series.sampled(exchange, now)
+        series.ended(exchange, now)
+    found = examples(telemetry, "meshproxy_request_duration_seconds")
+    traces = {bucket: int(one.labels["trace_id"], 16) for bucket, one in found.items()}
+    assert traces == {"0.005": 1, "0.5": 2, "+Inf": 3}
+    assert examples(telemetry, "meshproxy_time_to_first_byte_seconds") == {}
+
+
+def test_examples_are_of_openmetrics_alone_and_no_row_has_another_s() -> None:
+    telemetry = Telemetry()
+    exchange = traced()
+    telemetry.series("inbound", "r", "app").sampled(exchange, 100.1)
+    for route in ("r", "quiet"):
+        telemetry.series("inbound", route, "app").ended(exchange, 100.1)
+    assert "trace_id" not in text(telemetry)
+    lines = [line for line in text(telemetry, openmetrics=True).splitlines() if "trace_id" in line]
+    assert len(lines) == 1
+    assert 'route="r"' in lines[0]
+
+
+def crowd(rows: int) -> Telemetry:
+    """So many routes with four counters and two histograms each."""
+    telemetry = Telemetry()
+    for number in range(rows):
+        series = telemetry.series("outbound", f"route-{number}", f"upstream-{number % 50}")
+        for exchange in (ended(first_byte=100.1), ended(b"POST", 201), ended(status=404),
+                         ended(status=503, flags="UF")):  # fmt: skip
+            series.ended(exchange, 100.2)
+        telemetry.cluster_series(f"upstream-{number % 50}").attempted("success")
+    return telemetry
+
+
+def cells(count: int) -> Iterator[Iterator[Sample]]:
+    yield from samples_of(
+        Cell(
+            Sample("meshproxy_breaker_state", (("upstream", "u"), ("endpoint", f"e{number}")), 1),
+            Sample(
+                "meshproxy_endpoint_healthy", (("upstream", "u"), ("endpoint", f"e{number}")), 1
+            ),
+        )
+        for number in range(count)
+    )  # type: ignore[misc]
+
+
+MOST = PIECE + 2 * len(BOUNDS)
+"""A piece is full after a line too many, and a histogram is never cut."""
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_no_piece_of_a_page_has_more_lines_than_a_turn_of_the_loop_is_given(
+    openmetrics: bool,
+) -> None:
+    telemetry = crowd(300)
+    telemetry.speak(["istio"], SimpleNamespace(name="orders", version=""))
+    *pieces, last = telemetry.render(openmetrics, cells(3000))
+    lines = [piece.count(b"\n") for piece in pieces]
+    assert sum(lines) > 16_000
+    assert max(lines) <= MOST
+    assert last.count(b"\n") <= MOST + 2 * len(FAMILIES)  # the empty families and Python's own
+    assert min(len(pieces), len(lines)) > sum(lines) / MOST
+
+
+def test_a_route_with_thousands_of_counters_is_cut_too() -> None:
+    telemetry = Telemetry()
+    telemetry._room.left = 10_000
+    series = telemetry.series("inbound", "r", "app")
+    for method in (b"GET", b"POST", b"PUT"):
+        for status in range(100, 1000):
+            series.ended(ended(method, status), 101.0)
+    telemetry.speak(["istio"], SimpleNamespace(name="orders", version=""))
+    pieces = list(telemetry.render(False, ()))
+    assert sum(piece.count(b"\n") for piece in pieces) > 3600
+    assert max(piece.count(b"\n") for piece in pieces) <= MOST + 2 * len(FAMILIES)
+
+
+def test_state_that_only_counts_is_asked_a_few_cells_at_a_time() -> None:
+    asked: list[int] = []
+
+    class Asked(Cell):
+        def samples(self) -> Iterator[Sample]:
+            asked.append(1)
+            yield Sample("meshproxy_retries_total", (("upstream", "u"), ("outcome", "granted")), 1)
+
+    between = [len(asked) for _ in Telemetry().render(False, samples_of([Asked()] * 5000))]
+    steps = [after - before for before, after in zip([0, *between], between, strict=False)]
+    assert sum(steps) == 5000
+    assert max(steps) <= PIECE
+
+
+def test_traffic_may_go_on_while_a_page_is_made() -> None:
+    """Every piece is followed by new routes, counters and clusters; the page stays well-formed."""
+    telemetry = crowd(100)
+    pieces = []
+    for number, piece in enumerate(telemetry.render(True, cells(500))):
+        pieces.append(piece)
+        series = telemetry.series("outbound", f"late-{number}", "late")
+        for status in range(200, 205):
+            telemetry.series("outbound", "route-99", "upstream-49").ended(
+                ended(status=status + 10 * number), 100.2
+            )
+            series.ended(ended(status=status), 100.2)
+        telemetry.cluster_series(f"late-{number}").attempted("success")
+    whole = b"".join(pieces).decode()
+    families = list(read_openmetrics(whole))  # type: ignore[no-untyped-call]
+    for family in families:
+        if family.name == "meshproxy_request_duration_seconds":
+            last = [each.value for each in family.samples if each.labels.get("le") == "+Inf"]
+            counts = [each.value for each in family.samples if each.name.endswith("_count")]
+            assert last == counts
 
 
 @given(st.lists(st.floats(0, 30), max_size=30))
