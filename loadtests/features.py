@@ -63,6 +63,7 @@ class Feature:
 
 SHADOWED = "{consecutive_failures: 7, failure_rate: 50%, window: 10s, mode: shadow}"
 NO_FAULT = "{inject: [{delay: 1ms, percent: 0.0001%}]}"
+SPANS = "{propagate: [tracecontext, b3], sample: %s, export: 'http://127.0.0.1:4318'}"
 COOKIE = b"cookie: meshproxy_upstream=0123456789abcdef\r\n"
 
 FEATURES: dict[str, Feature] = {
@@ -94,6 +95,9 @@ FEATURES: dict[str, Feature] = {
     "rate limit, mode: shadow": Feature(
         {"rate_limits": "[{name: try, limit: 1000000/s, burst: 1000000, mode: shadow}]"}
     ),
+    "spans of none": Feature(file={"tracing": SPANS % "0%"}),
+    "spans of 1%": Feature(file={"tracing": SPANS % "1%"}),
+    "spans of all": Feature(file={"tracing": SPANS % "100%"}),
 }
 
 

@@ -14,26 +14,27 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  view  ports  door  serving  probes  admin  health
-        strain  memory
+        strain  memory  export  collector
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
     telemetry/    counts and lines; the hot side only adds
-        metrics  families  exposition  process  istio  access_log  log  lines
+        metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
-        validate  meaning  wiring  views  sentences  errors
+        validate  meaning  wiring  views  sentences  errors  otel
         compile  chains  routes  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
-        contract  registry  tracing  rate_limit  limits  gates  keys
+        contract  registry  tracing  recording  export  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played
         shadow  circuit_breaker  circuits  panic  health_check  retries  fallback
         deadlines  hedge  faults
         cache  cache_store  cache_keys  cache_flights  cache_intake
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  checkup  classify  fields
+                 spans
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency

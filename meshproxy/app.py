@@ -22,6 +22,7 @@ from typing import Any
 
 import uvloop
 
+from meshproxy.control.export import Clocks, Exporter
 from meshproxy.control.health import Prober
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
@@ -39,7 +40,7 @@ from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.room import Room, descriptors
-from meshproxy.policies import overload
+from meshproxy.policies import overload, recording, tracing
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
 from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.schema import policy
@@ -100,6 +101,8 @@ class App:
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
         self._prober = Prober(time.monotonic)
+        clocks = Clocks(time.monotonic, time.time_ns, self._random.random)
+        self._exporter = Exporter(log.tell, clocks)
         self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
             source, self._load, self._adopt, log.tell, time.time
@@ -142,6 +145,9 @@ class App:
         self._prober.follow(cell for cell in self.cells() if isinstance(cell, Checked))
         said = policy(prepared.settings.file, overload.OverloadSpec)
         self._strain.follow(*overload.bounds(said, prepared.draft))
+        file = prepared.settings.file
+        spans = recording.ends(policy(file, tracing.TracingSpec), prepared.draft)
+        self._exporter.follow(*spans, (file.service.name, file.service.version))
         self._settings = prepared.settings
         logs = prepared.settings.file.logs
         self._log.configure(logs)
@@ -232,6 +238,7 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._prober.close()
+        await self._exporter.close()
         await self._dialer.close()
         self._pool.close()
         await self._ports.close()
@@ -289,6 +296,7 @@ class App:
         yield from samples_of(self.cells())
         yield self._log.samples()
         yield self._strain.samples()
+        yield self._exporter.samples()
         yield listener_samples(self._front)
         for cluster in self.snapshot.clusters if self.snapshot else ():
             yield cluster_samples(cluster)

@@ -44,7 +44,12 @@ NEVER: dict[str, set[str]] = {
 """Clocks, entropy and I/O come in as arguments; the data plane never sees a model."""
 
 ONLY_IN: dict[str, set[str]] = {
-    "aiohttp": {"control/admin.py", "control/probes.py", "control/serving.py"},
+    "aiohttp": {
+        "control/admin.py",
+        "control/collector.py",
+        "control/probes.py",
+        "control/serving.py",
+    },
     "yaml": {"settings/load.py"},
     "httptools": {"dataplane/chunks.py", "dataplane/heads.py"},
     "uvloop": {"app.py"},

@@ -18,6 +18,9 @@ CHUNKED = -1
 """`length` of a body whose size is told chunk by chunk."""
 
 
+RECORD = 4
+"""Where in `trace` the `core.spans.Record` stands, for exchanges that have one."""
+
 NORMAL = 1
 """The priority of whom nobody gave another; 0 is more important."""
 
@@ -167,6 +170,14 @@ class Exchange:
     def defer(self, release: Callable[[float], None]) -> None:
         """Run `release(now)` when the exchange ends, however it ends."""
         self.deferred.append(release)
+
+    def note(self, event: str, now: float, **fields: str) -> None:
+        """Something happened that its span should tell of; for rare things, as it may be unheard.
+
+        What is noted is an event of that name, with these attributes.
+        """
+        if self.trace is not None and len(self.trace) > RECORD:
+            self.trace[RECORD].notes.append((now, event, fields))
 
     def flag(self, code: str) -> None:
         """Add a reason code to those of this exchange; each is listed once."""

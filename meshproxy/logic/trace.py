@@ -1,8 +1,9 @@
 """Trace context: read what a caller sent, decide on sampling, mint ids, write the next header.
 
-W3C Trace Context level 2 and B3 (single and multi). Ids are lower-case hex as bytes, entropy
-comes from outside. A header that breaks its grammar counts as none: the trace starts anew,
-and whatever came along with it is dropped. Nothing here knows which formats are switched on.
+W3C Trace Context level 2, B3 (single and multi) and Jaeger's uber-trace-id. Ids are lower-case
+hex as bytes, entropy comes from outside. A header that breaks its grammar counts as none: the
+trace starts anew, and whatever came along with it is dropped. Nothing here knows which formats
+are switched on.
 """
 
 from __future__ import annotations
@@ -129,6 +130,29 @@ def _b3_parent(
     return Parent(wide, span_id, sampled, debug=debug)
 
 
+_UBER = re.compile(
+    rb"([0-9a-f]{1,32}):([0-9a-f]{1,16}):[0-9a-f]{0,16}:([0-9a-f]{1,2})", re.IGNORECASE
+)
+_DEBUG = 2
+
+
+def read_jaeger(value: bytes) -> Parent | None:
+    """The `uber-trace-id` header; None for one that breaks its grammar.
+
+    `{trace-id}:{span-id}:{parent-span-id}:{flags}` in hex, of which senders leave out leading
+    zeros and some escape the colons. The third part is deprecated and means nothing here.
+    """
+    found = _UBER.fullmatch(value.replace(b"%3A", b":").replace(b"%3a", b":"))
+    if found is None:
+        return None
+    trace_id, span_id = found[1].lower().rjust(32, b"0"), found[2].lower().rjust(16, b"0")
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
+        return None
+    flags = int(found[3], 16)
+    debug = bool(flags & _DEBUG)
+    return Parent(trace_id, span_id, debug or bool(flags & _SAMPLED), debug=debug)
+
+
 _BATCH = 64
 _RECORD = 32 + 16 + 36
 
@@ -189,3 +213,12 @@ def write_b3_multi(trace_id: bytes, span_id: bytes, sampled: bool, parent: Paren
     if parent is not None and parent.debug:
         return line + b"x-b3-flags: 1\r\n"
     return line + b"x-b3-sampled: %d\r\n" % sampled
+
+
+def write_jaeger(trace_id: bytes, span_id: bytes, sampled: bool, parent: Parent | None) -> bytes:
+    """The `uber-trace-id` line; a trace that begins here has 0 for a parent."""
+    caller, flags = b"0", _SAMPLED if sampled else 0
+    if parent is not None:
+        caller = parent.span_id or caller
+        flags |= _DEBUG if parent.debug else 0
+    return b"uber-trace-id: %b:%b:%b:%x\r\n" % (trace_id, span_id, caller, flags)

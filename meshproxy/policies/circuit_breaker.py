@@ -156,7 +156,7 @@ class CircuitBreaker:
             circuit.until = min(circuit.until, now)
         if breaker.claim(circuit, self._rules, now):
             why = "a health check went well" if early else "its open time is over"
-            self._turned(exchange, State.OPEN, why)
+            self._turned(exchange, State.OPEN, why, now)
 
     def settle(self, exchange: Exchange, now: float) -> None:
         each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
@@ -190,7 +190,7 @@ class CircuitBreaker:
             each.tally.clear()
             if not each.shadow:
                 exchange.endpoint.ramp_since = now  # type: ignore[union-attr]  # picked by now
-            self._turned(exchange, State.HALF_OPEN, "its probes succeeded")
+            self._turned(exchange, State.HALF_OPEN, "its probes succeeded", now)
 
     def _lost(
         self, each: EndpointCircuit, exchange: Exchange, now: float, broken: bool = False
@@ -213,7 +213,7 @@ class CircuitBreaker:
         last = self._out(circuit) == len(self._circuits) - 1
         proven = each.tally.totals(SPAN, now)[0] > 0
         breaker.trip(circuit, self._rules, now, self._random.random(), last, proven)
-        self._turned(exchange, before, why)
+        self._turned(exchange, before, why, now)
 
     def _keep_in(self, each: EndpointCircuit, why: str) -> None:
         each.capped += 1
@@ -230,16 +230,15 @@ class CircuitBreaker:
             for endpoint, each in self._circuits.items()
         )
 
-    def _turned(self, exchange: Exchange, before: State, why: str) -> None:
+    def _turned(self, exchange: Exchange, before: State, why: str, now: float) -> None:
         each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
         each.turned(before)
-        self._tell(
-            "breaker",
-            **{"from": before.word, "to": each.circuit.state.word},
-            **({"mode": "shadow"} if each.shadow else {}),
-            upstream=each.upstream,
-            endpoint=each.endpoint,
-            why=why,
+        said = {"from": before.word, "to": each.circuit.state.word, "endpoint": each.endpoint}
+        if each.shadow:
+            said["mode"] = "shadow"
+        self._tell("breaker", **said, upstream=each.upstream, why=why)
+        exchange.note(
+            "meshproxy.circuit_breaker", now, **{f"meshproxy.{key}": said[key] for key in said}
         )
 
 

@@ -1,41 +1,50 @@
 """Tracing: every request has an id and a place in a trace, and both travel on.
 
 Decides who sampled (the caller, else a share of the trace ids) and writes the headers of each
-attempt, with a span id of its own. Whether spans are exported is not known here. `b3` and
-`b3multi` say what is written; either reads both spellings, as receivers of B3 should.
+attempt, with a span id of its own. What is noted for the export of spans, where that is on, is
+`recording`'s. `b3` and `b3multi` say what is written; either reads both spellings, as receivers
+of B3 should.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.fields import Percent
 from meshproxy.logic import trace
 from meshproxy.policies.contract import Scope, Spec
+from meshproxy.policies.export import Export, ExportSpec, off_or_set
 
-Format = Literal["tracecontext", "b3", "b3multi"]
+Format = Literal["tracecontext", "b3", "b3multi", "jaeger"]
+Formats = Annotated[
+    Annotated[Literal["off"], Tag("<off>")]
+    | Annotated[tuple[Format, ...], Field(min_length=1), Tag("<set>")],
+    Discriminator(off_or_set),
+]
 Trace = tuple[bytes, bytes, bool, "trace.Parent | None"]
 """`exchange.trace`: trace id, span id of the latest attempt (both hex), sampled, what came.
 
-A tuple and no class: 0.2 us less per exchange.
+A tuple and no class: 0.2 us less per exchange. `recording` adds a fifth part to some.
 """
 
 _WRITERS = {
     "tracecontext": trace.write_w3c,
     "b3": trace.write_b3,
     "b3multi": trace.write_b3_multi,
+    "jaeger": trace.write_jaeger,
 }
 _W3C_NAMES = frozenset({b"traceparent", b"tracestate"})
 _B3_NAMES = frozenset(
     {b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"}
 )
+_JAEGER_NAMES = frozenset({b"uber-trace-id"})
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
-_OURS = b"x-meshproxy-attempt: %d\r\nx-request-id: %b\r\n"
+OURS = b"x-meshproxy-attempt: %d\r\nx-request-id: %b\r\n"
 
 
 class Example:
@@ -62,18 +71,33 @@ class TracingSpec(Spec):
     key: ClassVar[str] = "tracing"
     always: ClassVar[bool] = True
 
-    propagate: tuple[Format, ...] = Field(("tracecontext",), min_length=1)
-    sample: Percent = 0.01
+    propagate: Formats = Field(
+        ("tracecontext",), description="Reads any of these, writes all of these."
+    )
+    sample: Percent = Field(0.01, description="Share of the traces that begin here.")
+    heed_callers: bool = Field(
+        True, description="A caller's decision wins; false: sample decides for every request."
+    )
+    export: Export = Field("off", description="Where sampled requests are sent as spans.")
 
     @field_validator("propagate")
     @classmethod
-    def _each_once(cls, formats: tuple[Format, ...]) -> tuple[Format, ...]:
-        if len(set(formats)) < len(formats):
+    def _each_once(cls, formats: Any) -> Any:
+        if formats != "off" and len(set(formats)) < len(formats):
             raise ValueError("name each format once")
         return formats
 
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        return () if self.propagate == "off" else self.propagate
+
     def build(self, scope: Scope) -> Tracing:
-        return Tracing(self, trace.identities(scope.random.getrandbits))
+        identities = trace.identities(scope.random.getrandbits)
+        if isinstance(self.export, ExportSpec):
+            from meshproxy.policies.recording import Recording
+
+            return Recording(self, identities, scope)
+        return Tracing(self, identities)
 
 
 class Tracing:
@@ -81,9 +105,11 @@ class Tracing:
 
     __slots__ = (
         "_fresh",
+        "_heeds",
         "_identities",
         "_is_sampled",
         "_reads_b3",
+        "_reads_jaeger",
         "_reads_w3c",
         "_writers",
         "replaces",
@@ -92,20 +118,23 @@ class Tracing:
     def __init__(self, spec: TracingSpec, identities: Iterator[tuple[bytes, bytes, bytes]]) -> None:
         self._identities = identities
         self._is_sampled = trace.share_of(spec.sample)
-        self._reads_w3c = "tracecontext" in spec.propagate
-        self._reads_b3 = "b3" in spec.propagate or "b3multi" in spec.propagate
-        self._writers = tuple(_WRITERS[name] for name in spec.propagate)
+        self._heeds = spec.heed_callers
+        self._reads_w3c = "tracecontext" in spec.formats
+        self._reads_b3 = "b3" in spec.formats or "b3multi" in spec.formats
+        self._reads_jaeger = "jaeger" in spec.formats
+        self._writers = tuple(_WRITERS[name] for name in spec.formats)
         # All lines of the first attempt of a trace of our own, with gaps for the ids; of an
         # unsampled trace, and of a sampled one. A gap costs a third of a writer's call.
         self._fresh = tuple(
             b"".join(write(b"%b", b"%b", sampled, None) for write in self._writers)
-            + _OURS.replace(b"%d", b"1")
+            + OURS.replace(b"%d", b"1")
             for sampled in (False, True)
         )
         self.replaces = (
             frozenset({b"x-request-id"})
             | (_W3C_NAMES if self._reads_w3c else frozenset())
             | (_B3_NAMES if self._reads_b3 else frozenset())
+            | (_JAEGER_NAMES if self._reads_jaeger else frozenset())
         )
 
     def admit(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
@@ -140,13 +169,20 @@ class Tracing:
             single = exchange.header(b"b3")
             if single is not None:
                 return trace.read_b3(single)
-            return trace.read_b3_multi(exchange.header)
+            parent = trace.read_b3_multi(exchange.header)
+            if parent is not None:
+                return parent
+        if self._reads_jaeger:
+            uber = exchange.header(b"uber-trace-id")
+            return trace.read_jaeger(uber) if uber is not None else None
         return None
 
     def _continued(self, parent: trace.Parent, own_id: bytes, span: bytes) -> Trace:
         trace_id, sampled = parent.trace_id or own_id, parent.sampled
         if sampled is None:
             sampled = self._is_sampled(trace_id)
+        elif not self._heeds:
+            sampled, parent = self._is_sampled(trace_id), parent._replace(debug=False)
         return trace_id, span, sampled, parent
 
     def depart(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
@@ -160,7 +196,7 @@ class Tracing:
             _, span, _ = next(self._identities)
             exchange.trace = (trace_id, span, sampled, parent)
         lines = [write(trace_id, span, sampled, parent) for write in self._writers]
-        lines.append(_OURS % (exchange.attempts, exchange.request_id))
+        lines.append(OURS % (exchange.attempts, exchange.request_id))
         exchange.added += lines
 
     def respond(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase

@@ -23,9 +23,6 @@ KEYS = {
 }
 """Unknown wherever they stand, so they need no place."""
 
-PLACED_KEYS = {("tracing", "export"): "the export of spans"}
-"""Keys that mean this only under one parent."""
-
 VALUES = {
     ("load_balancer", "maglev"): "maglev",
     ("load_balancer", "consistent_hash"): "consistent hashing",
@@ -35,9 +32,8 @@ VALUES = {
 
 def key(path: tuple[str | int, ...]) -> str | None:
     """A sentence about the unknown key that ends `path`, if it will be known one day."""
-    names = tuple(part for part in path if isinstance(part, str))
-    parent, last = ("", "", *names)[-2:]
-    what = PLACED_KEYS.get((parent, last)) or KEYS.get(last)
+    last = next((part for part in reversed(path) if isinstance(part, str)), "")
+    what = KEYS.get(last)
     return f"not supported yet: {what}" if what else None
 
 

@@ -52,6 +52,11 @@ _PATTERNS = {
     HASH_PATTERN: "write header:NAME, cookie:NAME or ip",
     HOST_PATTERN: "write a host such as payments or payments.shop.svc:8080",
 }
+_URL_SECRETS = (
+    re.compile(r"(://).*(?=@)", re.DOTALL),
+    re.compile(r"(://[^?]*\?).*", re.DOTALL),
+)
+"""Users and passwords, and queries."""
 _OFFERED = re.compile(r"[a-z][a-z0-9_-]+(?=,|$| or )")
 
 
@@ -100,13 +105,16 @@ def keys_at(path: Path) -> set[str]:
 
 
 def show(found: Any) -> str:
-    """A value of the tree as one writes it, cut short."""
+    """A value of the tree as one writes it, cut short and without the secrets of a URL."""
     if isinstance(found, dict):
         return "a mapping"
     if isinstance(found, list | tuple):
         return "a list"
     if isinstance(found, bool):
         return "true" if found else "false"
+    if isinstance(found, str):
+        for secret in _URL_SECRETS:
+            found = secret.sub(r"\1***", found)
     text = repr(found) if isinstance(found, str) else str(found)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

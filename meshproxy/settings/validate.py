@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from meshproxy.policies.registry import REGISTRY
-from meshproxy.settings import meaning
+from meshproxy.settings import meaning, otel
 from meshproxy.settings.errors import ConfigError, Path, Problem
 from meshproxy.settings.inherit import Inherited, at_path, settle
 from meshproxy.settings.load import Document, read
@@ -29,6 +29,7 @@ INHERITED = (
 EITHER = {spec.key: spec.either for spec in REGISTRY if spec.either}
 _ROUNDS = 20
 
+COLLECTOR_HEADERS = ("tracing", "export", "headers")
 HIDDEN = "***"
 """What is shown of a secret."""
 
@@ -55,10 +56,13 @@ class Settings:
 def validate(data: bytes, source: str, environment: Mapping[str, str]) -> Settings:
     """Read and check a whole file. `source` is its name in messages.
 
+    What the file leaves out, variables of OpenTelemetry may say.
+
     Raises ConfigError with every problem that could be found at once.
     """
     document = read(data, source, environment)
     _veil(document)
+    document.problems += otel.fill(document.tree, environment)
     inherited = settle(document.tree, INHERITED, EITHER)
     errors, file = _model(inherited.tree)
     problems = [*document.problems, *_placed(errors, document, inherited)]
@@ -76,12 +80,13 @@ def validate(data: bytes, source: str, environment: Mapping[str, str]) -> Settin
 def _veil(document: Document) -> None:
     """Take secrets out of where they would be shown: names, addresses and the like.
 
-    What is compared with a request alone, the value of a header in a match, stays.
+    What is compared with a request alone, the value of a header in a match, stays; and so does
+    what is only sent on, a header for the receiver of spans.
     """
     for path in document.secret_paths:
         around = at_path(document.tree, path[:-1])
-        compared = path[-3:-1] == ("match", "headers")
-        if path and not compared and at_path(document.tree, path) is not None:
+        used = path[-3:-1] == ("match", "headers") or path[:-1] == COLLECTOR_HEADERS
+        if path and not used and at_path(document.tree, path) is not None:
             around[path[-1]] = HIDDEN
 
 
@@ -123,6 +128,8 @@ def _placed(errors: list[Any], document: Document, inherited: Inherited) -> list
     for error in errors:
         at = _path(error, inherited.tree)
         path, found = inherited.origin(at), redact(at_path(inherited.tree, at), document.secrets)
+        if at[:-1] == COLLECTOR_HEADERS:
+            found = HIDDEN
         told = path in problems or any(path[: len(one)] == one for one in known if one)
         if not told and not is_echo(error, found):
             mark = document.key_mark if error["type"] == "extra_forbidden" else document.mark

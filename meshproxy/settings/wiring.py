@@ -6,15 +6,18 @@ Checks of a valid model, in the manner of `settings.meaning`, which runs them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from meshproxy.logic.destination import Guard, Pattern, read_pattern
+from meshproxy.policies.tracing import TracingSpec
 from meshproxy.settings.addresses import Address
 from meshproxy.settings.allowed import Allow
 from meshproxy.settings.errors import Path, nearest
 from meshproxy.settings.forward import permits
-from meshproxy.settings.schema import OFF, Timeouts
+from meshproxy.settings.schema import OFF, Timeouts, policy
 from meshproxy.settings.views import APP, Check, Context, Finding, dotted, places
 
+PORTS = {"http": 80, "https": 443}
 OF_A_SERVICE = ("outbound", "services", "*")
 """Where services stand."""
 
@@ -76,6 +79,10 @@ def distinct_listeners(context: Context) -> Iterator[Finding]:
 def no_loops(context: Context) -> Iterator[Finding]:
     if context.file.inbound is not None:
         yield from _loop(context, ("inbound", "app"), context.file.inbound.app, "")
+    collector = _collector(context)
+    if collector is not None:
+        # Each batch of spans would be a request that has spans.
+        yield from _loop(context, ("tracing", "export"), collector, "")
     if context.file.outbound is None:
         return
     for name, service in context.file.outbound.services.items():
@@ -83,6 +90,15 @@ def no_loops(context: Context) -> Iterator[Finding]:
             path: Path = ("outbound", "services", name, "endpoints", index)
             # A call to one's own inbound ends at the app: a detour, no loop.
             yield from _loop(context, path, endpoint.address, "inbound")
+
+
+def _collector(context: Context) -> Address | None:
+    """Where spans go, if they go anywhere."""
+    said = policy(context.file, TracingSpec)
+    if said is None or said.export == OFF:
+        return None
+    parts = urlsplit(said.export.url)
+    return Address(parts.hostname or "", parts.port or PORTS[parts.scheme])
 
 
 def _loop(context: Context, path: Path, target: Address, allowed: str) -> Iterator[Finding]:

@@ -230,10 +230,10 @@ def _endpoint(exchange: Exchange) -> str:
 
 def _path(exchange: Exchange) -> str:
     """Without the query, where secrets are; at most 2 KiB of it."""
-    return short(plain((exchange.path or _unread_path(exchange.target))[: FIELD + 1]))
+    return short(plain((exchange.path or unread_path(exchange.target))[: FIELD + 1]))
 
 
-def _unread_path(target: bytes) -> bytes:
+def unread_path(target: bytes) -> bytes:
     """Of a target that has no path: what is left without query, fragment and credentials."""
     left = _TAIL.sub(b"", target)
     return left if left.startswith(b"/") else _CREDENTIALS.sub(rb"\1", left)

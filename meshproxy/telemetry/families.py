@@ -56,6 +56,12 @@ BAD_REQUESTS = Family(
     "Requests refused for what they are, not for what is in force, by what was wrong.",
     "direction,why",
 )
+SPANS = Family(
+    "meshproxy_spans_total",
+    "counter",
+    "Spans by what became of them: sent, rejected, undelivered; queue_full: no room to wait.",
+    "outcome",
+)
 OVERFLOW = Family(
     "meshproxy_series_dropped_total",
     "counter",
@@ -255,6 +261,8 @@ FAMILIES: tuple[Family, ...] = (
         "counter",
         "Log lines lost because nobody read them or the disk was full.",
     ),
+    SPANS,
+    Family("meshproxy_spans_queued", "gauge", "Spans that wait to be sent."),
     OVERFLOW,
     BUILD,
 )

@@ -28,7 +28,7 @@ PATIENCE = 60.0
 
 CONFIG = """
 service: {name: orders, version: "1.2"}
-tracing: {propagate: [tracecontext], sample: 100%}
+tracing: {propagate: [tracecontext], sample: 100%, export: "http://<closed>"}
 metrics: {listen: <metrics>, compat: [istio]}
 logs: {access: off}
 overload: {}

@@ -15,10 +15,12 @@ from meshproxy.logic.trace import (
     kept_state,
     read_b3,
     read_b3_multi,
+    read_jaeger,
     read_w3c,
     share_of,
     write_b3,
     write_b3_multi,
+    write_jaeger,
     write_w3c,
 )
 
@@ -244,3 +246,65 @@ def test_a_larger_share_takes_all_that_a_smaller_one_takes(
     text = b"%032x" % trace_id
     if share_of(min(one, other))(text):
         assert share_of(max(one, other))(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (TRACE + b":" + SPAN + b":0:1", Parent(TRACE, SPAN, sampled=True)),
+        (TRACE + b":" + SPAN + b":0:0", Parent(TRACE, SPAN, sampled=False)),
+        (TRACE + b":" + SPAN + b":" + OWN + b":1", Parent(TRACE, SPAN, sampled=True)),
+        (TRACE + b":" + SPAN + b"::01", Parent(TRACE, SPAN, sampled=True)),
+        (TRACE + b":" + SPAN + b":0:2", Parent(TRACE, SPAN, sampled=True, debug=True)),
+        (TRACE + b":" + SPAN + b":0:3", Parent(TRACE, SPAN, sampled=True, debug=True)),
+        (TRACE + b":" + SPAN + b":0:f1", Parent(TRACE, SPAN, sampled=True)),
+        (TRACE.upper() + b":" + SPAN + b":0:1", Parent(TRACE, SPAN, sampled=True)),
+        (SPAN + b":" + OWN + b":0:1", Parent(b"0" * 16 + SPAN, OWN, sampled=True)),
+        (b"1:2:0:1", Parent(b"1".rjust(32, b"0"), b"2".rjust(16, b"0"), sampled=True)),
+        (TRACE + b"%3A" + SPAN + b"%3a0%3A1", Parent(TRACE, SPAN, sampled=True)),
+        (b"", None),
+        (b"1:2:0", None),
+        (b"1:2:0:1:1", None),
+        (b"1:2:0:", None),
+        (b"0:2:0:1", None),
+        (b"1:0:0:1", None),
+        (b"1:2:0:001", None),
+        (b"x:2:0:1", None),
+        (b"1" * 33 + b":2:0:1", None),
+        (b"1:" + b"2" * 17 + b":0:1", None),
+        (b" 1:2:0:1", None),
+        (b"1:2:0:1\n", None),
+        (b"1:2:0:1, 1:2:0:1", None),
+        (b"1%253A2:0:1", None),
+    ],
+)
+def test_the_jaeger_header(value: bytes, expected: Parent | None) -> None:
+    assert read_jaeger(value) == expected
+
+
+IDS = st.integers(1, 2**128 - 1).map(lambda number: b"%032x" % number)
+SPANS = st.integers(1, 2**64 - 1).map(lambda number: b"%016x" % number)
+
+
+@given(IDS, SPANS, st.booleans(), st.none() | st.tuples(SPANS, st.booleans()))
+def test_what_is_written_for_jaeger_is_read_as_it_was_meant(
+    trace_id: bytes, span_id: bytes, sampled: bool, caller: tuple[bytes, bool] | None
+) -> None:
+    parent = Parent(trace_id, caller[0], True, debug=caller[1]) if caller else None
+    line = write_jaeger(trace_id, span_id, sampled or bool(caller and caller[1]), parent)
+    name, _, value = line.partition(b": ")
+    read = read_jaeger(value.removesuffix(b"\r\n"))
+    assert name == b"uber-trace-id"
+    assert read == Parent(
+        trace_id, span_id, sampled or bool(caller and caller[1]), debug=bool(caller and caller[1])
+    )
+    assert value.split(b":")[2] == (caller[0] if caller else b"0")
+    stripped = b":".join(part.lstrip(b"0") or b"0" for part in value[:-2].split(b":"))
+    assert read_jaeger(stripped.replace(b":", b"%3A")) == read, "as senders shorten and escape it"
+
+
+@given(st.binary(max_size=120) | st.text("0123456789abcdef:%3A", max_size=80).map(str.encode))
+def test_no_jaeger_header_makes_ids_that_others_cannot_read(value: bytes) -> None:
+    parent = read_jaeger(value)
+    if parent is not None:
+        assert read_w3c(b"00-%b-%b-01" % (parent.trace_id, parent.span_id), None) is not None

@@ -168,7 +168,54 @@ def test_two_policies_never_name_two_requests_alike() -> None:
     assert not {next(one)[2] for _ in range(500)} & {next(two)[2] for _ in range(500)}
 
 
-@pytest.mark.parametrize("formats", [[], ["jaeger"], ["b3", "b3"]])
+def test_a_jaeger_trace_goes_on_in_every_format() -> None:
+    policy = tracing("tracecontext", "b3", "jaeger")
+    lines = sent(policy, request(uber_trace_id=f"{TRACE}:{SPAN}:0:1"))
+    span = lines["traceparent"].split("-")[2]
+    assert lines["traceparent"].startswith(f"00-{TRACE}-")
+    assert lines["uber-trace-id"] == f"{TRACE}:{span}:{SPAN}:1"
+    assert b"uber-trace-id" in policy.replaces
+    assert b"uber-trace-id" not in tracing("b3").replaces
+
+
+def test_a_jaeger_header_counts_where_no_other_came() -> None:
+    uber, policy = f"{'a' * 32}:{SPAN}:0:1", tracing("tracecontext", "b3", "jaeger")
+    single = sent(policy, request(uber_trace_id=uber, b3=f"{TRACE}-{SPAN}-1"))
+    assert single["uber-trace-id"].startswith(f"{TRACE}:")
+    multiple = request(uber_trace_id=uber, x_b3_traceid=TRACE, x_b3_spanid=SPAN)
+    assert sent(policy, multiple)["uber-trace-id"].startswith(f"{TRACE}:")
+    assert sent(policy, request(uber_trace_id=uber))["b3"].startswith("a" * 32)
+    assert not sent(policy, request(uber_trace_id="x"))["b3"].startswith("a" * 32)
+
+
+def test_a_trace_of_our_own_begins_in_jaeger_s_format_too() -> None:
+    lines = sent(tracing("jaeger", sample="100%"), request())
+    assert re.fullmatch("[0-9a-f]{32}:[0-9a-f]{16}:0:1", lines["uber-trace-id"])
+
+
+def test_nothing_of_a_trace_is_read_or_written_where_propagation_is_off() -> None:
+    spec = TracingSpec.model_validate({"propagate": "off"})
+    policy = spec.build(cast(Any, SimpleNamespace(random=random.Random(1))))
+    lines = sent(policy, request(traceparent=TRACEPARENT))
+    assert set(lines) == {"x-meshproxy-attempt", "x-request-id"}
+    assert policy.replaces == {b"x-request-id"}
+
+
+@pytest.mark.parametrize(("sample", "flag"), [("0%", "0"), ("100%", "1")])
+@pytest.mark.parametrize("said", ["0", "1", "d"])
+def test_callers_decide_nothing_where_they_are_not_heeded(
+    sample: str, flag: str, said: str
+) -> None:
+    spec = TracingSpec.model_validate(
+        {"propagate": ("b3",), "sample": sample, "heed_callers": False}
+    )
+    policy = spec.build(cast(Any, SimpleNamespace(random=random.Random(1))))
+    lines = sent(policy, request(b3=f"{TRACE}-{SPAN}-{said}"))
+    assert lines["b3"].split("-")[0] == TRACE
+    assert lines["b3"].split("-")[2] == flag
+
+
+@pytest.mark.parametrize("formats", [[], ["zipkin"], ["b3", "b3"], "b3", "none"])
 def test_a_list_of_formats_that_makes_no_sense_is_refused(formats: list[str]) -> None:
     with pytest.raises(ValidationError):
         TracingSpec.model_validate({"propagate": formats})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -207,3 +208,25 @@ def test_any_tree_is_valid_or_refused_with_places(tree: dict[str, object]) -> No
     else:
         lines = [str(settings.effective())]
     assert lines
+
+
+@pytest.mark.parametrize("written", ["'Bearer ${API_TOKEN}'", "file:{file}", "Bearer sesame"])
+def test_a_header_for_the_receiver_of_spans_is_sent_and_not_shown(
+    written: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("Bearer sesame\n")
+    text = f"""
+inbound: {{app: '127.0.0.1:8080'}}
+tracing:
+  export:
+    url: http://collector
+    headers:
+      authorization: {written.replace("{file}", str(file))}
+"""
+    settings = valid(text, API_TOKEN="sesame")
+    tracing: Any = settings.file.tracing  # type: ignore[attr-defined]
+    assert tracing.export.delivery().headers == {"authorization": "Bearer sesame"}
+    assert "sesame" not in json.dumps(settings.effective())
+    other = valid(text.replace("http://collector", "http://other"), API_TOKEN="sesame")
+    assert settings.digest != other.digest

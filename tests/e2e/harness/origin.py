@@ -124,7 +124,7 @@ class Conversation:
 class Origin:
     """A TCP server on loopback; every connection runs `script` in a thread of its own."""
 
-    def __init__(self, script: Script | None = None) -> None:
+    def __init__(self, script: Script | None = None, port: int = 0) -> None:
         self.script: Script = script or answering(reply())
         self.conversations: list[Conversation] = []
         self.requests: list[Message] = []
@@ -132,14 +132,14 @@ class Origin:
         self._threads: list[threading.Thread] = []
         self._own: tuple[str, int] | None = None
         self._passed = threading.Event()
-        self._listener = socket.create_server((LOOPBACK, free_port()), backlog=512)
+        self._listener = socket.create_server((LOOPBACK, port or free_port()), backlog=512)
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
     @classmethod
     @contextmanager
-    def running(cls, script: Script | None = None) -> Iterator[Origin]:
-        origin = cls(script)
+    def running(cls, script: Script | None = None, port: int = 0) -> Iterator[Origin]:
+        origin = cls(script, port)
         try:
             yield origin
         finally:
