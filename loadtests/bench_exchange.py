@@ -137,7 +137,7 @@ class Rig:
         self.answers = Silent()
         self._pool = Pool(self._dial, clock)
         conductor = self._pool.conductor = Conductor(clock, loop.call_later, self._pool)
-        plan = compile_plan(text, clock(), key)
+        plan = compile_plan(text, clock(), key, conductor)
         with socket.socket() as unused:
             listener = Listener(unused, plan, conductor, clock, Room(1024), _nothing)
         self.client = Downstream(listener)
@@ -166,18 +166,18 @@ class Rig:
                 upstream.data_received(answer)
 
 
-def compile_plan(text: str, now: float, key: str) -> Any:
+def compile_plan(text: str, now: float, key: str, conductor: Conductor) -> Any:
     """A listener's plan of a config, with the real telemetry and the log to nowhere."""
     entropy = random.Random(1)
     settings = validate(text.encode(), "bench.yaml", {})
     access = AccessLog(lambda _: None, entropy.random, time.time)
     access.configure(settings.file.logs)
+    conductor.record_by(access.record)
     telemetry = Telemetry()
     tools = Tools(
         series=telemetry.series,
         cluster_series=telemetry.cluster_series,
         kinds=Kinds,
-        record=access.record,
         random=entropy,
         tell=lambda event, **fields: None,
     )

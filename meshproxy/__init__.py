@@ -10,35 +10,41 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
 
     __main__      the command line; loads nothing but the chosen command
     commands/     one file per thing a person types
-        arguments  sources  run  check  starter  remote
+        arguments  sources  run  check  starter  remote  tap  top  screen  events
+        explain  prose
     app           the composition root: the only place that knows every room
     control/      what steers the sidecar and tells of it; the only home of aiohttp
-        watch  reload  changes  view  ports  door  serving  probes  admin  health
-        strain  memory  export  collector
+        watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
+        health  strain  memory  export  collector  tap  live  observer  summary
+        steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
         room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
+        foresight  rewrites  bounds  samples
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
+        tap  columns  figures  recent  versions  bugs  stacks  profile  flame
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
-        validate  meaning  wiring  views  sentences  errors  otel
-        compile  chains  routes  tables  forward  json_schema  packaged
+        validate  meaning  wiring  views  sentences  errors  otel  origins
+        compile  chains  routes  targets  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
-        contract  registry  tracing  recording  export  rate_limit  limits  gates  keys
+        contract  registry  tracing  told  recording  export  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played
         shadow  circuit_breaker  circuits  panic  health_check  retries  fallback
         deadlines  hedge  faults
         cache  cache_store  cache_keys  cache_flights  cache_intake
+        cache_foreseen
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  checkup  classify  fields
-                 spans
+                  spans  selection  explanation
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency
-        gradient  line  rehearsal  pressure  caching  freshness  health
+        gradient  line  rehearsal  pressure  caching  freshness  health  quantile
+        filter  filter_text  odds  worst_case
 
 The walk of a request, across the rooms.
 

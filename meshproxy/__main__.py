@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "run",
     "check": "check",
+    "explain": "explain",
     "schema": "starter",
     "init": "starter",
     "reload": "remote",
     "drain": "remote",
+    "tap": "tap",
     "healthcheck": "remote",
+    "top": "top",
 }
 """The file in `commands` that has the function of a command's name."""
 

@@ -13,8 +13,8 @@ import random
 import signal
 import socket
 import sys
+import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,32 +22,44 @@ from typing import Any
 
 import uvloop
 
+from meshproxy.control import offline, steer
+from meshproxy.control.explain import Asked
 from meshproxy.control.export import Clocks, Exporter
 from meshproxy.control.health import Prober
+from meshproxy.control.history import History
+from meshproxy.control.lag import Watchdog, stack_of_this_thread
 from meshproxy.control.memory import Memory, trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reason, Reloader, Source, Standing
 from meshproxy.control.strain import Strain
+from meshproxy.control.tasks import dated
 from meshproxy.control.view import Identity, Listening
 from meshproxy.core.checkup import Checked
+from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.ledger import Draft, Ledger
 from meshproxy.core.report import Sample
-from meshproxy.core.route import Cluster, Endpoint, Snapshot
+from meshproxy.core.route import Endpoint, Plan, Snapshot
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.dial import Dialer
+from meshproxy.dataplane.foresight import foresee
 from meshproxy.dataplane.front import Front, Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.pool import Pool
 from meshproxy.dataplane.room import Room, descriptors
+from meshproxy.dataplane.samples import cluster_samples, listener_samples
 from meshproxy.policies import overload, recording, tracing
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
 from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.schema import policy
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.bugs import Bugs
+from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry, samples_of
+from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 SWEEP = 0.25
 """Seconds between two looks at an idle connection, a slow head and the log's buffer."""
@@ -56,9 +68,6 @@ TURNS = 10
 """Clients are looked at in so many turns per sweep: 500 that are refused at once would keep all
 others waiting for 15 ms.
 """
-
-TRACE = 2000
-"""Characters of a traceback that are told: its end says most."""
 
 CLEAN, FAILED, FORCED = 0, 1, 2
 """Exit codes of `run`."""
@@ -89,24 +98,33 @@ class App:
         self._settings: Settings | None = None
         self._ledger = Ledger()
         self._telemetry = Telemetry()
+        self.readings = Readings(self._telemetry, self._began)
+        self.recent = Recent()
         # Ids and jitter need to be unlike each other, not secret; the system seeds it.
         self._random = random.Random()  # noqa: S311
-        self._access = AccessLog(log.write, self._random.random, time.time, log.fixed_form)
-        self._dialer = Dialer(loop)
+        self._access = AccessLog(
+            log.write, self._random.random, time.time, log.fixed_form, self.recent.add
+        )
+        self.bugs = Bugs(log.tell, time.time, time.monotonic)
+        self._dialer = Dialer(loop, tell_bug=self.bugs.caught)
         self._pool = Pool(self._dialer, time.monotonic)
-        self._conductor = Conductor(time.monotonic, loop.call_later, self._pool)
+        self._conductor = Conductor(time.monotonic, loop.call_later, self._pool, self.bugs.caught)
         self._dialer.settle = self._pool.dialled
         self._pool.conductor = self._conductor
+        self._conductor.record_by(self._access.record)
+        self.tap = Tap(self._access, self._conductor.record_by, self._random.random, time.monotonic)
         self._room = Room(descriptors())
         self._front = Front(loop, self._conductor, time.monotonic, self._room, log.tell)
         self._ports = Ports(self, bind)
         self._prober = Prober(time.monotonic)
         clocks = Clocks(time.monotonic, time.time_ns, self._random.random)
         self._exporter = Exporter(log.tell, clocks)
+        self._watchdog = Watchdog(log.tell_now, stack_of_this_thread())
         self._strain = Strain(Memory().used, trim, self._began)
         self._reloader: Reloader[Prepared] = Reloader(
-            source, self._load, self._adopt, log.tell, time.time
+            source, self._load, self._adopt, log.tell, time.time, self.bugs.caught, self._reloaded
         )
+        self.history = History()
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -119,9 +137,9 @@ class App:
             series=self._telemetry.series,
             cluster_series=self._telemetry.cluster_series,
             kinds=Kinds,
-            record=self._access.record,
             random=self._random,
             tell=self._log.tell,
+            versioned=self._telemetry.versions.counting,
         )
         compiled = compile_snapshot(settings, draft, tools, time.monotonic(), generation)
         listening = self._front.prepare(compiled.snapshot.plans)
@@ -153,9 +171,17 @@ class App:
         self._log.configure(logs)
         self._access.configure(logs)
         self._telemetry.speak(prepared.settings.file.metrics.compat, self.identity)
+        self._watchdog.follow(logs.slow_loop)
         self._say_room(prepared.settings.file.limits.connections)
         await self._front.open(fresh)
         await self._ports.swap(prepared.serving)
+
+    def _reloaded(self, outcome: Outcome) -> None:
+        """What an operator has said by hand holds until the next reload that succeeds."""
+        self.history.add(outcome, self.standing.at, self.snapshot and self.snapshot.source)
+        ended = steer.release(self.cells(), time.monotonic()) if outcome.ok else []
+        if ended:
+            self._log.tell("overrides_ended", level="warning", ended=ended)
 
     def _say_room(self, wanted: int) -> None:
         """The config may ask for more clients than this process has descriptors for."""
@@ -173,6 +199,8 @@ class App:
     async def serve(self) -> int:
         """Run until drained; returns the exit code."""
         self._loop.set_exception_handler(self._bug)
+        self._loop.set_task_factory(dated(time.monotonic))
+        sys.unraisablehook = threading.excepthook = self._bug_elsewhere
         try:
             await self._reloader.begin()
         except (ConfigError, OSError) as error:
@@ -192,21 +220,28 @@ class App:
         return CLEAN
 
     def _bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG002
-        """What nobody caught, as one line of the log like all others."""
-        error = context.get("exception")
-        trace = "".join(traceback.format_exception(error)) if error is not None else ""
-        self._log.tell(
-            "bug", level="error", once_per=1.0, detail=context.get("message", ""),
-            trace=trace[-TRACE:],
-        )  # fmt: skip
+        """What nobody caught; the loop goes on."""
+        message = context.get("message", "")
+        self.bugs.caught(context.get("exception") or message, detail=message)
+
+    def _bug_elsewhere(self, what: Any) -> None:
+        """What was raised in a thread of ours, or where Python had nobody to tell."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.bugs.caught, what.exc_value or what.exc_type())
 
     def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
-        self._strain.look(due or now, now)
-        self._front.sweep(now, TURNS)
-        if turn == 0:
-            self._pool.sweep(now)
-            self._log.flush()
+        self._watchdog.beat(now)
+        try:
+            self._strain.look(due or now, now)
+            self._front.sweep(now, TURNS)
+            if turn == 0:
+                self._pool.sweep(now)
+                self.bugs.sweep(now)
+                self.readings.keep(now)
+                self._log.flush()
+        except Exception as error:  # noqa: BLE001  # or nothing would be swept any more
+            self.bugs.caught(error)
         due = time.monotonic() + SWEEP / TURNS
         self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS, due)
 
@@ -237,6 +272,7 @@ class App:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watchdog.close()
         await self._prober.close()
         await self._exporter.close()
         await self._dialer.close()
@@ -279,6 +315,9 @@ class App:
     def now(self) -> float:
         return time.monotonic()
 
+    def loop_lag(self) -> float:
+        return self._strain.lag
+
     def cells(self) -> Iterable[Any]:
         return (cell for _, cell in self._ledger.cells())
 
@@ -294,8 +333,11 @@ class App:
     def _samples(self) -> Iterable[Iterable[Sample]]:
         """In groups, each of one owner: what it tells of is as it was at one moment."""
         yield from samples_of(self.cells())
+        yield steer.samples(self.cells())
         yield self._log.samples()
         yield self._strain.samples()
+        yield self._watchdog.samples()
+        yield self.bugs.samples()
         yield self._exporter.samples()
         yield listener_samples(self._front)
         for cluster in self.snapshot.clusters if self.snapshot else ():
@@ -317,6 +359,9 @@ class App:
             **self._telemetry.stats(),
         }
 
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, time.monotonic())
+
     async def reload(self, reason: Reason) -> Outcome:
         return await self._reloader.reload(reason)
 
@@ -332,26 +377,9 @@ class App:
         self._log.set_level(level)
 
 
-def listener_samples(front: Front) -> Iterable[Sample]:
-    """Connections of callers, counted when asked."""
-    downstream: dict[str, int] = {}
-    for listener in front.listeners:
-        direction = listener.plan.direction
-        downstream[direction] = downstream.get(direction, 0) + len(listener.clients)
-    for direction, count in downstream.items():
-        yield Sample("meshproxy_downstream_connections", (("direction", direction),), float(count))
-    for direction, count in front.refused().items():
-        labels = (("direction", direction),)
-        yield Sample("meshproxy_downstream_connections_refused_total", labels, float(count))
-
-
-def cluster_samples(cluster: Cluster) -> Iterable[Sample]:
-    """Connections to one upstream."""
-    idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
-    open_ = sum(endpoint.connections for endpoint in cluster.endpoints)
-    for state, count in (("idle", idle), ("active", open_ - idle)):
-        labels = (("upstream", cluster.name), ("state", state))
-        yield Sample("meshproxy_upstream_connections", labels, float(count))
+def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
+    """What a sidecar that has just started on this file would do; nothing is opened."""
+    return offline.explained(settings, asked, Kinds, foresee)
 
 
 def _places(settings: Settings) -> dict[str, tuple[str, int]]:

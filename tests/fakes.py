@@ -224,6 +224,7 @@ class Stage:
         pool = Pool(lambda upstream, seconds: self.dials.append(upstream), self.time)
         self.pool = pool
         self.conductor = Conductor(self.time, self.time.later, pool)
+        self.conductor.record_by(lambda exchange, now: self.logged.append(exchange))
         pool.conductor = self.conductor
         cluster = Cluster("app", tuple(self.endpoints), self.counts)
         self.route = Route(
@@ -237,7 +238,6 @@ class Stage:
         self.plan = Plan(
             "inbound", "inbound", "127.0.0.1", 1, OneRoute(self.route), unmatched,
             Kinds(*fields_read(policies)), limits or Limits(), lambda address: True,
-            lambda exchange, now: self.logged.append(exchange),
         )  # fmt: skip
         self.listener = FakeListener(self.plan, self.conductor, self.time)
 

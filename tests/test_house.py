@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logic": set(),
     "core": {"logic"},
     "policies": {"core", "logic"},
-    "telemetry": {"core"},
+    "telemetry": {"core", "logic"},
     "settings": {"policies", "core", "logic"},
     "dataplane": {"core", "logic"},
     "control": {"settings", "telemetry", "core"},
@@ -47,8 +47,12 @@ ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {
         "control/admin.py",
         "control/collector.py",
+        "control/dashboard.py",
+        "control/live.py",
+        "control/debug.py",
         "control/probes.py",
         "control/serving.py",
+        "control/tap.py",
     },
     "yaml": {"settings/load.py"},
     "httptools": {"dataplane/chunks.py", "dataplane/heads.py"},
@@ -58,6 +62,7 @@ ONLY_IN: dict[str, set[str]] = {
 """What would spread if nobody looked."""
 
 WITHOUT_TEST: dict[str, str] = {
+    "dataplane/samples.py": "counts of real connections: tests/e2e/test_telemetry.py",
     "dataplane/flow.py": "needs two transports that are full: tests/e2e/test_bodies.py",
     "dataplane/front.py": "rebinds real sockets: tests/e2e/test_reload.py",
     "dataplane/listener.py": "a socket and its clients: tests/e2e/test_limits.py, test_reload.py",
@@ -73,6 +78,7 @@ WITHOUT_TEST: dict[str, str] = {
     "app.py": "the wiring of everything: all of tests/e2e",
     "control/serving.py": "what both ports stand on: tests/control/test_admin.py, test_probes.py",
     "control/view.py": "a Protocol and two records",
+    "core/explanation.py": "records and Protocols",
     "core/checkup.py": "a Protocol and two records",
     "core/exchange.py": "a record that the data plane fills: tests/dataplane",
     "core/ledger.py": "a dictionary with two views: tests/settings/test_compile.py",
@@ -80,6 +86,7 @@ WITHOUT_TEST: dict[str, str] = {
     "core/route.py": "records and Protocols",
     "core/verdict.py": "records and one table: tests/dataplane/test_conductor.py walks it",
     "logic/rehearsal.py": "its counts equal those of real places: tests/policies/test_played.py",
+    "policies/cache_foreseen.py": "held to the other half: tests/dataplane/test_foresight.py",
     "policies/learner.py": "the half of a policy: tests/policies/test_concurrency.py",
     "policies/places.py": "the half of a policy: tests/policies/test_concurrency.py",
     "policies/sheds.py": "one counter: tests/policies/test_concurrency.py, test_overload.py",
@@ -98,6 +105,11 @@ LONG_FUNCTIONS: dict[str, str] = {}
 CATCHES_ALL: dict[str, str] = {
     "control/reload.py": "even a bug in loading must leave the old config serving",
     "control/serving.py": "a bug in a page is a line of the log and a 500, not text on stderr",
+    "app.py": "a bug in one sweep must not be the end of all sweeps",
+    "dataplane/conductor.py": "a bug in a policy ends its exchange with 500, and no other",
+    "dataplane/dial.py": "whoever waits for a connection must hear that none comes",
+    "dataplane/downstream.py": "a head or body that trips a bug ends its own exchange",
+    "dataplane/upstream.py": "an answer that trips a bug ends its own exchange",
 }
 """`except Exception`: a file each, with what would be lost without it."""
 

@@ -30,7 +30,7 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 def reload(options: Namespace) -> int:
     """POST /reload; tells what changed, or every reason why nothing did."""
-    address = _admin(options)
+    address = admin_address(options)
     status, body = ask(address, "POST", "/reload", options.timeout)
     outcome = _plain(body)
     if status == 200:
@@ -47,7 +47,7 @@ def reload(options: Namespace) -> int:
 
 def drain(options: Namespace) -> int:
     """POST /drain."""
-    address = _admin(options)
+    address = admin_address(options)
     status, body = ask(address, "POST", "/drain", options.timeout)
     if status == 202:
         print("draining")
@@ -80,10 +80,10 @@ def ask(address: Address, method: str, path: str, timeout: float) -> tuple[int, 
     try:
         return _asked(address, method, path, timeout)
     except TimeoutError:
-        raise OSError(f"no answer from {_spelled(address)} in {timeout:g} s") from None
+        raise OSError(f"no answer from {spelled(address)} in {timeout:g} s") from None
     except OSError as error:
         why = error.strerror or error
-        raise OSError(f"cannot reach the sidecar at {_spelled(address)}: {why}") from None
+        raise OSError(f"cannot reach the sidecar at {spelled(address)}: {why}") from None
 
 
 def _asked(address: Address, method: str, path: str, timeout: float) -> tuple[int, bytes]:
@@ -107,8 +107,10 @@ def _asked(address: Address, method: str, path: str, timeout: float) -> tuple[in
     return int(found[1]), body
 
 
-def _admin(options: Namespace) -> Address:
-    return _dialled(options.admin or _configured(options.config, "admin") or ADMIN)
+def admin_address(options: Namespace) -> Address:
+    """By --admin, else as the config says, else where it is by default."""
+    text: str = options.admin or _configured(options.config, "admin") or ADMIN
+    return _dialled(text.removeprefix("http://").removesuffix("/"))
 
 
 def _configured(option: str | None, section: str) -> str | None:
@@ -148,7 +150,8 @@ def _dialled(text: str) -> Address:
     return WILDCARDS.get(host, host), int(port)
 
 
-def _spelled(address: Address) -> str:
+def spelled(address: Address) -> str:
+    """As one writes it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -17,7 +17,14 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
+from meshproxy.control import explain
+from meshproxy.control.dashboard import add_dashboard
+from meshproxy.control.debug import add_debug
+from meshproxy.control.live import Live
 from meshproxy.control.serving import Answer, answer, manners, refusal
+from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
+from meshproxy.control.summary import summary
+from meshproxy.control.tap import Taps
 from meshproxy.control.view import LEVELS, View
 from meshproxy.core.report import Purgeable, Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
@@ -29,7 +36,6 @@ PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cach
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
 MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
-LATER = {"/": "the dashboard", "/explain": "explaining a request"}
 
 
 def admin_application(view: View) -> web.Application:
@@ -41,13 +47,23 @@ def admin_application(view: View) -> web.Application:
         "/routes": routes,
         "/clusters": clusters,
         "/stats": stats,
+        "/failures": failures,
     }
     for path, show in shown.items():
         application.router.add_get(path, _page(view, show))
     for section, path in PAGES.items():
         application.router.add_get(path, _page(view, _of_section(section)))
-    for path, what in LATER.items():
-        application.router.add_get(path, _later(what))
+    for section in SECTIONS:
+        application.router.add_post(PAGES[section], _steer(view, section))
+    add_dashboard(application.router, view)
+    application.router.add_get("/explain", _explain(view))
+    taps = Taps(view)
+    application.router.add_get("/tap", taps.answer, allow_head=False)
+    application.on_shutdown.append(taps.close)
+    live = Live(view)
+    application.router.add_get("/live", live.answer, allow_head=False)
+    application.on_shutdown.append(live.close)
+    add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
     application.router.add_post("/logging", _logging(view))
@@ -142,6 +158,8 @@ def _verdicts(view: View) -> dict[tuple[str, str], dict[str, Any]]:
         entry = known.setdefault((report["upstream"], report.get("endpoint", "")), {})
         if cell.section == "breakers":
             entry["circuit"] = report["state"]
+            if "forced" in report:
+                entry["forced"] = report["forced"]
         elif cell.section == "panic":
             entry["panic"] = entry.get("panic", False) or report["on"]
         else:
@@ -156,7 +174,13 @@ def stats(view: View) -> dict[str, Any]:
     for cell in _reported(view.cells()):
         if cell.section not in PAGES:
             others.setdefault(cell.section, []).append(cell.report(now))
-    return {"uptime_seconds": round(view.uptime(), 3), **view.stats(), **others}
+    uptime = {"uptime_seconds": round(view.uptime(), 3)}
+    return {**uptime, **view.stats(), **summary(view), **others}
+
+
+def failures(view: View) -> list[Mapping[str, Any]]:
+    """The latest exchanges that did not go well, the newest first."""
+    return list(reversed(view.recent.since(0, view.recent.latest)))
 
 
 def _of_section(section: str) -> Callable[[View], list[Mapping[str, Any]]]:
@@ -208,6 +232,7 @@ def _policy(method: Callable[..., Any]) -> str:
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "address": endpoint.name,
+        "version": endpoint.version or None,
         "weight": endpoint.weight,
         "tier": endpoint.tier,
         "in_flight": endpoint.load,
@@ -236,11 +261,17 @@ def _page(view: View, show: Callable[[View], Any]) -> Answer:
     return page
 
 
-def _later(what: str) -> Answer:
-    async def page(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
-        return refusal(404, f"{what} is not supported yet")
+def _explain(view: View) -> Answer:
+    async def explained(request: web.Request) -> web.StreamResponse:
+        snapshot = view.snapshot
+        asked = [(name, str(value)) for name, value in request.query.items()]
+        try:
+            plan, question = explain.read(asked, snapshot.plans if snapshot else {})
+        except explain.BadQuestionError as error:
+            return refusal(422, str(error))
+        return answer(explain.shown(view.explain(plan, question)))
 
-    return page
+    return explained
 
 
 def _reload(view: View) -> Answer:
@@ -269,6 +300,20 @@ def _logging(view: View) -> Answer:
         return answer({"level": level})
 
     return logging
+
+
+def _steer(view: View, section: str) -> Answer:
+    async def order(request: web.Request) -> web.StreamResponse:
+        if len(request.query) > len(set(request.query)):
+            return refusal(422, "each word of an order is said once")
+        try:
+            done = steer(section, view.cells(), request.query, view.now())
+        except WrongOrderError as error:
+            return refusal(422, str(error))
+        view.tell(SECTIONS[section].event, level="warning", **done)
+        return answer({**done, "until": "the next reload"})
+
+    return order
 
 
 def _purge(view: View) -> Answer:

@@ -171,7 +171,7 @@ class Room:
 class Door(asyncio.Protocol):
     """One connection: judges its first head, then carries its bytes to and fro."""
 
-    __slots__ = ("_head", "_inner", "_left", "_refused", "_room", "_timer", "_transport")
+    __slots__ = ("_gone", "_head", "_inner", "_left", "_refused", "_room", "_timer", "_transport")
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -181,6 +181,7 @@ class Door(asyncio.Protocol):
         self._refused = False
         self._inner: asyncio.Protocol | None = None
         self._left = 0
+        self._gone: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -207,8 +208,8 @@ class Door(asyncio.Protocol):
             self._refuse(NO_HTTP)
 
     def eof_received(self) -> bool:
-        """Whoever has asked in full may close this side and still gets the answer."""
-        return self._inner is not None and not self._left
+        """Whoever has asked in full may close this side and still gets the answer, if it ends."""
+        return self._inner is not None and not self._left and self._gone is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.leave(self)
@@ -216,6 +217,8 @@ class Door(asyncio.Protocol):
             self._timer.cancel()
         if self._inner is not None:
             self._inner.connection_lost(exc)
+        if self._gone is not None:
+            self._gone()
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -227,6 +230,22 @@ class Door(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def stay(self, gone: Callable[[], None] = lambda: None) -> None:
+        """The answer goes on for as long as it is read; `gone` is called when the reader left."""
+        self._gone = gone
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def finish(self) -> None:
+        """The answer that went on has ended: what is left of it has as long as any other."""
+        self._gone = None
+        if not self._transport.is_closing():
+            self._wait(LIFE, self.abort)
+
+    def take_time(self, seconds: float) -> None:
+        """The answer takes so long by what was asked; LIFE comes on top."""
+        self._wait(LIFE + seconds, self.abort)
 
     def _let_in(self, end: int) -> None:
         verdict = judge(self._head[:end])

@@ -51,6 +51,11 @@ class Memory:
         self._page = page
         self._groups = tuple(_groups(root, self._total))
 
+    @property
+    def limit(self) -> int:
+        """Bytes: the lowest limit of a group, or else all there is; 0 where none can be read."""
+        return min((group.limit for group in self._groups), default=self._total)
+
     def used(self) -> float:
         """0.0 to 1.0, and above where the kernel lets it; 0.0 where nothing can be read."""
         if self._groups:

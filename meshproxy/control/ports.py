@@ -74,7 +74,7 @@ class Ports:
         if name == "metrics":
             from meshproxy.control.probes import metrics_application
 
-            return Port(metrics_application(self._view), self._view.tell)
+            return Port(metrics_application(self._view), self._view.bugs.caught)
         from meshproxy.control.admin import admin_application
 
-        return Port(admin_application(self._view), self._view.tell)
+        return Port(admin_application(self._view), self._view.bugs.caught)

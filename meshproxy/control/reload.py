@@ -80,11 +80,13 @@ class Reloader(Generic[P]):
 
     `load(data, generation)` builds without side effects; ConfigError tells the user's
     mistakes. `adopt` puts it in force and must be all or nothing: raising ConfigError or
-    OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line.
+    OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line,
+    `caught` hears of bugs in all of this, and `over` how each reload went, when everything
+    else knows.
     """
 
-    __slots__ = ("_adopt", "_content", "_load", "_lock", "_source", "_tell", "_trouble", "_wall",
-                 "snapshot", "standing")  # fmt: skip
+    __slots__ = ("_adopt", "_caught", "_content", "_load", "_lock", "_over", "_source", "_tell",
+                 "_trouble", "_wall", "snapshot", "standing")  # fmt: skip
 
     def __init__(
         self,
@@ -93,12 +95,16 @@ class Reloader(Generic[P]):
         adopt: Callable[[P], Awaitable[None]],
         tell: Callable[..., None],
         wall: Callable[[], float],
+        caught: Callable[[Exception], None],
+        over: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
+        self._caught = caught
         self._source = source
         self._load = load
         self._adopt = adopt
         self._tell = tell
         self._wall = wall
+        self._over = over
         self._lock = asyncio.Lock()
         self._content = b""
         self._trouble: str | None = None
@@ -125,6 +131,7 @@ class Reloader(Generic[P]):
             except OSError as error:
                 errors = [f"{self.source}: {error.strerror or error}"]
             except Exception as error:  # noqa: BLE001  # even a bug here must not stop traffic
+                self._caught(error)
                 errors = [f"{self.source}: {type(error).__name__}: {error}"]
             return self._refused(reason, errors)
 
@@ -167,6 +174,7 @@ class Reloader(Generic[P]):
             self._tell(
                 "config_reloaded", reason=reason, generation=outcome.generation, changes=list(told)
             )
+        self._over(outcome)
         return outcome
 
     def _refused(self, reason: Reason, errors: list[str]) -> Outcome:
@@ -178,4 +186,5 @@ class Reloader(Generic[P]):
             "config_rejected", level="error", reason=reason, generation=outcome.generation,
             detail="the config before it stays in force", errors=errors,
         )  # fmt: skip
+        self._over(outcome)
         return outcome

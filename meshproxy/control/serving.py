@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -23,8 +22,6 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 GOODBYE = 1.0
 """Seconds a scrape or a question in flight gets when the port closes."""
-TRACE = 2000
-"""Characters of a traceback that are told: its end says most."""
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -90,25 +87,33 @@ def manners(view: View) -> Any:
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
             response = refusal(error.status, f"{request.method}: {error.reason}", allow)
         except Exception as error:  # noqa: BLE001  # whatever it is, the log stays one line
-            trace = "".join(traceback.format_exception(error))[-TRACE:]
-            view.tell("bug", level="error", once_per=1.0, page=request.path, trace=trace)
+            view.bugs.caught(error, page=request.path)
             response = refusal(500, "a bug in meshproxy: its log says more")
-        response.headers.update(HEADERS)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         response.force_close()
         return response
 
     return manners
 
 
+def take_time(request: web.Request, seconds: float) -> None:
+    """The door must not be shut on an answer that takes so long by what was asked."""
+    door = request.transport.get_protocol() if request.transport is not None else None
+    if isinstance(door, Door):
+        door.take_time(seconds)
+
+
 class _Complaints:
     """What aiohttp takes for its log: its bugs are ours to tell, the rest is not of interest."""
 
-    def __init__(self, tell: Callable[..., None]) -> None:
-        self._tell = tell
+    def __init__(self, caught: Callable[..., None]) -> None:
+        self._caught = caught
 
     def exception(self, message: str, *words: object, exc_info: Any = None, **_: Any) -> None:
         detail = message % words if words else message
-        self._tell("bug", level="error", once_per=1.0, detail=detail, error=repr(exc_info))
+        error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+        self._caught(error if isinstance(error, BaseException) else detail, detail=detail)
 
     error = exception
 
@@ -121,16 +126,16 @@ class _Complaints:
 class Port:
     """One application on one listening socket, which it owns from `open` on.
 
-    `tell` writes to the log.
+    `caught` is told of bugs.
     """
 
     __slots__ = ("_room", "_runner", "_server")
 
-    def __init__(self, application: web.Application, tell: Callable[..., None]) -> None:
+    def __init__(self, application: web.Application, caught: Callable[..., None]) -> None:
         self._runner = web.AppRunner(
             application,
             access_log=None,
-            logger=_Complaints(tell),
+            logger=_Complaints(caught),
             auto_decompress=False,
             handle_signals=False,
             keepalive_timeout=GOODBYE,

@@ -63,6 +63,11 @@ class Strain:
             self._trimmed_at = now
             self._trim()
 
+    @property
+    def lag(self) -> float:
+        """Seconds that the event loop was late at worst, of late."""
+        return self._shown
+
     def samples(self) -> Iterable[Sample]:
         if self._gauge is None:
             self.memory = self._used()

@@ -9,8 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from meshproxy.control.history import Entry
 from meshproxy.control.reload import Outcome, Reason, Standing
-from meshproxy.core.route import Snapshot
+from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.route import Plan, Snapshot
+from meshproxy.telemetry.bugs import Bugs
+from meshproxy.telemetry.figures import Readings
+from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,30 @@ class View(Protocol):
         """How the latest reload went."""
 
     @property
+    def history(self) -> Iterable[Entry]:
+        """The last reloads, the newest last."""
+
+    @property
     def draining(self) -> bool: ...
+
+    @property
+    def tap(self) -> Tap:
+        """Where one can listen to every request that ends."""
+
+    @property
+    def readings(self) -> Readings:
+        """The counters of traffic."""
+
+    @property
+    def recent(self) -> Recent:
+        """The latest exchanges that did not go well."""
+
+    def loop_lag(self) -> float:
+        """Seconds that the event loop was late at worst, of late."""
+
+    @property
+    def bugs(self) -> Bugs:
+        """Errors of the proxy itself."""
 
     def uptime(self) -> float:
         """Seconds since the start."""
@@ -67,6 +96,9 @@ class View(Protocol):
 
     def stats(self) -> Mapping[str, Any]:
         """Numbers of the process and its connections, as plain data."""
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        """What would become of this request; nothing does."""
 
     async def reload(self, reason: Reason) -> Outcome: ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from meshproxy.core.route import Endpoint, Keeper, Plan, Route
@@ -49,7 +49,10 @@ class Extras:
     `latest` is when a caller stops waiting and `hedge_due` when a second attempt goes out
     (absolute, 0.0: never). `throttle` is bytes per second of the answer (0.0: no bound).
     `leader` is the exchange beside which this one is an attempt, `rival` such an attempt.
+    `story` is what earlier attempts came to, where the client asked to be told.
     """
+
+    story: ClassVar[list[str] | None] = None
 
     __slots__ = (
         "hedge_due", "keeper", "latest", "leader", "priority", "rescued", "rival", "throttle",
@@ -64,6 +67,16 @@ class Extras:
         self.hedge_due = 0.0
         self.leader: Exchange | None = None
         self.rival: Exchange | None = None
+
+
+class Telling(Extras):
+    """Those of an exchange whose client asked to be told; `story` is its own."""
+
+    __slots__ = ("story",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story = []  # type: ignore[misc]  # a slot, where others have the class's None
 
 
 class Exchange:

@@ -37,6 +37,27 @@ class Reported(Protocol):
 
 
 @runtime_checkable
+class Steerable(Protocol):
+    """State that an operator may hold otherwise than its rule would, until the next reload.
+
+    `orders` are the words it takes, none where there is nothing to say; `forced` is the one that
+    holds, empty if the rule decides. `names` is what tells it from others of its section.
+    """
+
+    section: str
+
+    @property
+    def names(self) -> Mapping[str, str]: ...
+    @property
+    def orders(self) -> tuple[str, ...]: ...
+    @property
+    def forced(self) -> str: ...
+
+    def steer(self, order: str, now: float) -> None:
+        """Take the order; an empty one gives it back to its rule."""
+
+
+@runtime_checkable
 class Purgeable(Protocol):
     """State that can be told to forget what it has stored."""
 

@@ -52,8 +52,8 @@ class Endpoint:
 
     __slots__ = (
         "connections", "cost", "cost_at", "dials", "guard", "healthy", "host", "idle", "idle_for",
-        "load", "name", "passed_at", "port", "ramp_since", "retired", "tier", "waiters", "weight",
-        "why_not",
+        "load", "name", "passed_at", "port", "ramp_since", "retired", "tier", "version", "waiters",
+        "weight", "why_not",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Endpoint:
         self.passed_at = 0.0  # when the latest active check that went well began
         self.ramp_since = since  # when it joined or came back, for who lets it in slowly
         self.tier = 0  # 0 is asked first
+        self.version = ""  # as the file says, for whoever compares
         self.guard: Guard | None = None
         self.why_not = ""
 
@@ -132,12 +133,14 @@ class Cluster:
     """The endpoints of one service, or the app itself.
 
     `tiers` are the same endpoints, those to be asked first in front; empty if all are equal.
+    `versions` are those of all endpoints; empty if they do not differ in it.
     """
 
     name: str
     endpoints: Collection[Endpoint]
     series: ClusterSeries
     tiers: tuple[tuple[Endpoint, ...], ...] = ()
+    versions: Mapping[Endpoint, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,12 +171,28 @@ class Phases:
     rival: tuple[Rival, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One policy of a route and its key; the place where it stands, if that is not the route's."""
+
+    key: str
+    policy: object
+    rule: str = ""
+
+
+def nowhere(*keys: str) -> str:  # noqa: ARG001  # the origin of what no file says
+    """The `origin` of a route that no key of the file bounds."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """One row of the table, compiled. Durations are seconds; 0.0 switches one off.
 
     `strip` is how many bytes of the target a service's prefix takes. `lone` is the only
-    endpoint of the cluster, where there is nothing to pick.
+    endpoint of the cluster, where there is nothing to pick. `parts` are the policies in the order
+    of the walk and `origin("retry", "attempts")` the place of such a value, for those who
+    explain.
     """
 
     name: str
@@ -192,6 +211,8 @@ class Route:
     rule: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
     lone: Endpoint | None = None
+    parts: tuple[Part, ...] = ()
+    origin: Callable[..., str] = nowhere
 
 
 class RouteTable(Protocol):
@@ -232,8 +253,7 @@ class Limits:
 class Plan:
     """Everything one listener needs of a generation of the config.
 
-    `trusts(address)` says whether a peer may speak for others. `record`
-    is called once per concluded exchange: the access log. `routes` are those the table may
+    `trusts(address)` says whether a peer may speak for others. `routes` are those the table may
     answer with, in the order of the file, for whoever shows them.
     """
 
@@ -246,8 +266,8 @@ class Plan:
     kinds: FieldKinds
     limits: Limits
     trusts: Callable[[str], bool]
-    record: Callable[[Exchange, float], None]
     routes: tuple[Route, ...] = ()
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

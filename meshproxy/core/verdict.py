@@ -90,6 +90,7 @@ class Failure(Enum):
     OUTRUN = ("outrun", 499, "", "another attempt answered first")
     CLIENT_GONE = ("client-gone", 499, "DC", "the client left before the answer was complete")
     CLIENT_STALLED = ("client-stalled", 408, "SI", "the client stopped sending its request")
+    BUG = ("bug", 500, "IE", "an error of meshproxy itself: its log and /debug/bugs say more")
 
     def __init__(self, condition: str, status: int, reason: str, detail: str) -> None:
         self.condition = condition
@@ -101,5 +102,5 @@ class Failure(Enum):
     def upstream_fault(self) -> bool:
         """Whether the upstream is to blame; only such a failure teaches a breaker anything."""
         return self.condition not in (
-            "client-gone", "client-stalled", "deadline", "forbidden", "outrun", "stale",
+            "bug", "client-gone", "client-stalled", "deadline", "forbidden", "outrun", "stale",
         )  # fmt: skip

@@ -2,8 +2,10 @@
 
 Every exchange, whether refused, failed or answered, ends in `conclude` exactly once. Clients
 and upstreams are shells that carry bytes; what happens next is decided here, with the clock
-and the timer passed in.
+and the timer passed in. Nothing is raised on purpose; where a policy has a bug, its exchange
+ends with 500, or its answer stays incomplete, and no other is disturbed.
 """
+# ruff: noqa: BLE001  # whatever a policy raises, `bug` ends this exchange and the rest go on
 
 from __future__ import annotations
 
@@ -22,19 +24,42 @@ from meshproxy.dataplane.throttle import Throttled
 # RFC 9110 section 9.2.2: a proxy must not repeat any other method by itself.
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
+Record = Callable[[Exchange, float], None]
+
+
+def _by_nobody(_exchange: Exchange, _now: float) -> None:
+    """Until somebody says who."""
+
+
+def loud(error: Exception) -> None:
+    """Where nobody else is told of bugs, such as in tests: let it be seen."""
+    raise error
+
 
 class Conductor:
-    """Leads each exchange from its head to its log line."""
+    """Leads each exchange from its head to its log line; `tell_bug` hears what was raised."""
 
-    __slots__ = ("_clock", "_forget", "_later", "deadlines", "pool", "races")
+    __slots__ = ("_clock", "_forget", "_later", "_record", "deadlines", "pool", "races", "tell_bug")
 
-    def __init__(self, clock: Callable[[], float], later: Callable[..., Timer], pool: Pool) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        later: Callable[..., Timer],
+        pool: Pool,
+        tell_bug: Callable[[Exception], None] = loud,
+    ) -> None:
+        self.tell_bug = tell_bug
         self._clock = clock
         self._later = later
         self.deadlines = Deadlines(clock, later, self._due)
         self._forget = self.deadlines.forget
         self.pool = pool
         self.races = Races(self)
+        self._record: Record = _by_nobody
+
+    def record_by(self, record: Record) -> None:
+        """From now on `record` is told of each exchange at its end: the access log, say."""
+        self._record = record
 
     # ---- down: from the client to an upstream
 
@@ -49,12 +74,14 @@ class Conductor:
         plan = exchange.plan
         refusal = exchange.refusal
         if refusal is not None:
-            plan.unmatched.series.in_flight += 1
-            for admit in plan.unmatched.phases.admit:
-                admit(exchange, now)  # named and traced; that it is refused is known already
-            self._refuse(exchange, refusal, now)
+            self._begin_refused(exchange, refusal, now)
             return
-        exchange.route = route = plan.table.match(exchange)
+        try:
+            exchange.route = route = plan.table.match(exchange)
+        except Exception as error:
+            plan.unmatched.series.in_flight += 1
+            self.bug(exchange, error, now)
+            return
         route.series.in_flight += 1
         due = now + (route.idle_timeout or FOREVER) * GLANCE
         if route.timeout and exchange.complete:
@@ -67,24 +94,39 @@ class Conductor:
         self.deadlines.watch(exchange)
         self._admit(exchange, 0, now)
 
+    def _begin_refused(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
+        """Named and traced; that it is refused is known already."""
+        unmatched = exchange.plan.unmatched
+        unmatched.series.in_flight += 1
+        try:
+            for admit in unmatched.phases.admit:
+                admit(exchange, now)
+        except Exception as error:
+            self.tell_bug(error)
+        self._refuse(exchange, refusal, now)
+
     def _admit(self, exchange: Exchange, index: int, now: float) -> None:
         """Ask everyone from `index` on; whoever holds it is asked a second time if it wants."""
-        for admit in exchange.route.phases.admit[index:]:
-            index += 1
-            verdict = admit(exchange, now)
-            if verdict is not None:
-                if isinstance(verdict, Refusal):
-                    self._refuse(exchange, verdict, now)
-                elif isinstance(verdict, Hold):
-                    if exchange.extras is not None:
-                        self.deadlines.look_at(exchange, exchange.due)
-                    self._park(exchange, verdict, index - verdict.again)
-                elif isinstance(verdict, Served):
-                    self._serve(exchange, verdict, now)
-                else:
-                    endings.reset(exchange, verdict)
-                    self.conclude(exchange, now)
-                return
+        try:
+            for admit in exchange.route.phases.admit[index:]:
+                index += 1
+                verdict = admit(exchange, now)
+                if verdict is not None:
+                    if isinstance(verdict, Refusal):
+                        self._refuse(exchange, verdict, now)
+                    elif isinstance(verdict, Hold):
+                        if exchange.extras is not None:
+                            self.deadlines.look_at(exchange, exchange.due)
+                        self._park(exchange, verdict, index - verdict.again)
+                    elif isinstance(verdict, Served):
+                        self._serve(exchange, verdict, now)
+                    else:
+                        endings.reset(exchange, verdict)
+                        self.conclude(exchange, now)
+                    return
+        except Exception as error:
+            self.bug(exchange, error, now)
+            return
         self.attempt(exchange, now)
 
     def _park(self, exchange: Exchange, hold: Hold, resume_at: int) -> None:
@@ -111,53 +153,60 @@ class Conductor:
 
     def attempt(self, exchange: Exchange, now: float, endpoint: Endpoint | None = None) -> None:
         """Send it to the endpoint, if one was picked already, else to one that is picked now."""
-        if exchange.extras is not None and exchange.deadline:
-            # Set by a policy, it may have passed in a queue or come before all that is watched.
-            if now >= exchange.deadline:
-                self._out_of_time(exchange, endings.whose_time(exchange), now)
-                return
-            self.deadlines.look_at(exchange, exchange.due)
-        route = exchange.route
-        phases = route.phases
-        if endpoint is None:
-            endpoint = route.lone
+        try:
+            if exchange.extras is not None and exchange.deadline:
+                # Set by a policy, it may have passed in a queue or come before all that is watched.
+                if now >= exchange.deadline:
+                    self._out_of_time(exchange, endings.whose_time(exchange), now)
+                    return
+                self.deadlines.look_at(exchange, exchange.due)
+            route = exchange.route
+            phases = route.phases
             if endpoint is None:
-                endpoint = choice.pick(exchange, now)
-            else:
-                for ask in phases.eligible:
-                    if not ask(endpoint, now):
-                        endpoint = None
-                        break
-            if endpoint is None:
-                self._despair(exchange, choice.barred(exchange, route, now), now)
-                return
-        exchange.attempts += 1
-        exchange.endpoint = endpoint
-        endpoint.load += 1
-        exchange.sent_at = now
-        if exchange.attempts > 1 or exchange.fresh:
-            _forget_attempt(exchange)
-        for depart in phases.depart:
-            depart(exchange, now)
-        if route.per_try_timeout:
-            exchange.try_due = due = now + route.per_try_timeout
-            if due < exchange.due:
-                exchange.due = due
-                self.deadlines.watch(exchange)
-        upstream = self.pool.take(exchange, endpoint, now)
-        if upstream is not None:
-            exchange.upstream = upstream
-            upstream.send(exchange)
-        if phases.hedge and exchange.attempts == 1:
-            self.races.begin(exchange, now)
+                endpoint = route.lone
+                if endpoint is None:
+                    endpoint = choice.pick(exchange, now)
+                else:
+                    for ask in phases.eligible:
+                        if not ask(endpoint, now):
+                            endpoint = None
+                            break
+                if endpoint is None:
+                    self._despair(exchange, choice.barred(exchange, route, now), now)
+                    return
+            exchange.attempts += 1
+            exchange.endpoint = endpoint
+            endpoint.load += 1
+            exchange.sent_at = now
+            if exchange.attempts > 1 or exchange.fresh:
+                _forget_attempt(exchange)
+            for depart in phases.depart:
+                depart(exchange, now)
+            if route.per_try_timeout:
+                exchange.try_due = due = now + route.per_try_timeout
+                if due < exchange.due:
+                    exchange.due = due
+                    self.deadlines.watch(exchange)
+            upstream = self.pool.take(exchange, endpoint, now)
+            if upstream is not None:
+                exchange.upstream = upstream
+                upstream.send(exchange)
+            if phases.hedge and exchange.attempts == 1:
+                self.races.begin(exchange, now)
+        except Exception as error:
+            self.bug(exchange, error, now)
 
     def connected(self, exchange: Exchange, upstream: Upstream) -> None:
         """The connection that the pool had promised is here."""
         exchange.upstream = upstream
-        if exchange.method == b"CONNECT":
-            upstream.connect(exchange)
+        try:
+            if exchange.method == b"CONNECT":
+                upstream.connect(exchange)
+                return
+            upstream.send(exchange)
+        except Exception as error:
+            self.bug(exchange, error, self._clock())
             return
-        upstream.send(exchange)
         if exchange.held:
             exchange.client.resume()
             if exchange.held > exchange.route.replay_bytes:
@@ -201,36 +250,41 @@ class Conductor:
 
         Discarded answers are those that another attempt will replace.
         """
-        route = exchange.route
-        phases = route.phases
-        exchange.status = answer.status
-        for settle in phases.settle:
-            settle(exchange, now)
-        series = route.cluster.series  # type: ignore[union-attr]  # who answered has a cluster
-        if answer.status < 400:
-            series.successes += 1
-        elif self._replaced(exchange, now):
-            return None
-        if exchange.extras is not None:
-            exchange = self._with_extras(exchange, exchange.extras)
-        for keep in phases.keep:
-            kept = keep(exchange, answer, now)
-            if isinstance(kept, Served):
-                exchange.upstream.discard(now)
-                exchange.upstream = None
-                self._accept(exchange, kept, now)
+        try:
+            route = exchange.route
+            phases = route.phases
+            exchange.status = answer.status
+            for settle in phases.settle:
+                settle(exchange, now)
+            series = route.cluster.series  # type: ignore[union-attr]  # who answered has a cluster
+            if answer.status < 400:
+                series.successes += 1
+            elif self._replaced(exchange, now):
                 return None
-            if kept is not None:
-                keeping.begin(exchange, kept)
-        exchange.answered = True
-        exchange.first_byte = now
-        exchange.try_due = 0.0
-        if not exchange.complete:
-            # RFC 9112 section 9.3: the rest of the request is not wanted any more.
-            exchange.keep_alive = False
-        for respond in phases.respond:
-            respond(exchange, now)
-        return answers.answer_head(exchange, answer, now)
+            if exchange.extras is not None:
+                exchange = self._with_extras(exchange, exchange.extras)
+            for keep in phases.keep:
+                kept = keep(exchange, answer, now)
+                if isinstance(kept, Served):
+                    exchange.upstream.discard(now)
+                    exchange.upstream = None
+                    self._accept(exchange, kept, now)
+                    return None
+                if kept is not None:
+                    keeping.begin(exchange, kept)
+            exchange.answered = True
+            exchange.first_byte = now
+            exchange.try_due = 0.0
+            if not exchange.complete:
+                # RFC 9112 section 9.3: the rest of the request is not wanted any more.
+                exchange.keep_alive = False
+            for respond in phases.respond:
+                respond(exchange, now)
+            return answers.answer_head(exchange, answer, now)
+        except Exception as error:
+            exchange.answered = False  # nothing of it has left
+            self.bug(exchange, error, now)
+            return None
 
     def _replaced(self, exchange: Exchange, now: float) -> bool:
         """Whether another answer will stand in the place of this one."""
@@ -264,51 +318,61 @@ class Conductor:
 
         From here on there is no call whose time could run out, only silence.
         """
-        exchange.status = answer.status
-        for settle in exchange.route.phases.settle:
-            settle(exchange, now)
-        exchange.route.cluster.series.successes += 1  # type: ignore[union-attr]  # as above
-        exchange.answered = True
-        exchange.first_byte = now
-        exchange.deadline = exchange.try_due = 0.0
-        self.deadlines.arm(exchange, now)
-        for respond in exchange.route.phases.respond:
-            respond(exchange, now)
-        return answers.switch_head(exchange, answer)
+        try:
+            exchange.status = answer.status
+            for settle in exchange.route.phases.settle:
+                settle(exchange, now)
+            exchange.route.cluster.series.successes += 1  # type: ignore[union-attr]  # as above
+            exchange.answered = True
+            exchange.first_byte = now
+            exchange.deadline = exchange.try_due = 0.0
+            self.deadlines.arm(exchange, now)
+            for respond in exchange.route.phases.respond:
+                respond(exchange, now)
+            return answers.switch_head(exchange, answer)
+        except Exception as error:
+            exchange.answered = False
+            self.bug(exchange, error, now)
+            return b""
 
     def failed(self, exchange: Exchange, failure: Failure, now: float, why: str = "") -> None:
         """The attempt ended without a whole answer; its connection is gone or given up.
 
         `why` adds to what the failure says by itself.
         """
-        exchange.upstream = None
-        exchange.failure = failure
-        route = exchange.route
-        if exchange.answered:
-            self._broke(exchange, failure, now)
-            return
-        if failure is Failure.STALE and not self._may_replay(exchange):
-            exchange.failure = failure = Failure.RESET
-        for settle in route.phases.settle:
-            settle(exchange, now)
-        if route.cluster is not None:
-            route.cluster.series.attempted(failure.condition)
-        if failure is Failure.STALE:
-            exchange.fresh = True
-            exchange.attempts -= 1
-            self.leave(exchange)
-            self.attempt(exchange, now)
-            return
-        if exchange.extras is not None and self.races.lost(exchange, now):
-            return
-        delay = self._retry_delay(exchange, now)
-        if delay is not None:
-            self._again(exchange, delay, now)
-            return
-        detail = f"{failure.detail}: {why}" if why else failure.detail
-        if exchange.endpoint is not None:
-            detail = f"{detail} ({exchange.endpoint.name})"
-        self._despair(exchange, Refusal(failure.status, failure.reason, detail, route.rule), now)
+        try:
+            exchange.upstream = None
+            exchange.failure = failure
+            route = exchange.route
+            if exchange.answered:
+                self._broke(exchange, failure, now)
+                return
+            if failure is Failure.STALE and not self._may_replay(exchange):
+                exchange.failure = failure = Failure.RESET
+            for settle in route.phases.settle:
+                settle(exchange, now)
+            if route.cluster is not None:
+                route.cluster.series.attempted(failure.condition)
+            if failure is Failure.STALE:
+                exchange.fresh = True
+                exchange.attempts -= 1
+                self.leave(exchange)
+                self.attempt(exchange, now)
+                return
+            if exchange.extras is not None and self.races.lost(exchange, now):
+                return
+            delay = self._retry_delay(exchange, now)
+            if delay is not None:
+                self._again(exchange, delay, now)
+                return
+            detail = f"{failure.detail}: {why}" if why else failure.detail
+            if exchange.endpoint is not None:
+                detail = f"{detail} ({exchange.endpoint.name})"
+            self._despair(
+                exchange, Refusal(failure.status, failure.reason, detail, route.rule), now
+            )
+        except Exception as error:
+            self.bug(exchange, error, now)
 
     def _broke(self, exchange: Exchange, failure: Failure, now: float) -> None:
         """What had begun as an answer stays incomplete, and must be seen to."""
@@ -339,6 +403,8 @@ class Conductor:
         return None
 
     def _again(self, exchange: Exchange, delay: float, now: float) -> None:
+        if exchange.extras is not None and exchange.extras.story is not None:
+            exchange.extras.story.append(endings.word(exchange))
         if exchange.endpoint is not None:
             exchange.tried = (*exchange.tried, exchange.endpoint)
         exchange.upstream = None
@@ -393,8 +459,11 @@ class Conductor:
             exchange.upstream = None
         if running and not exchange.answered:
             exchange.failure = failure
-            for settle in exchange.route.phases.settle:
-                settle(exchange, now)
+            try:
+                for settle in exchange.route.phases.settle:
+                    settle(exchange, now)
+            except Exception as error:
+                self.tell_bug(error)
 
     def _despair(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
         """The upstream failed for good: an answer from elsewhere, or a refusal."""
@@ -417,13 +486,20 @@ class Conductor:
         self._admit(exchange, 0, now)
 
     def _refuse(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
-        endings.refuse(exchange, refusal, now)
+        try:
+            endings.refuse(exchange, refusal, now)
+        except Exception as error:
+            self.bug(exchange, error, now)
+            return
         self.conclude(exchange, now)
 
     def _serve(self, exchange: Exchange, served: Served, now: float) -> None:
         endings.serve(exchange, served, now)
         if served.refresh is not None:
-            self.races.refresh(exchange, served.refresh, now)
+            try:
+                self.races.refresh(exchange, served.refresh, now)
+            except Exception as error:
+                self.tell_bug(error)  # the client has its answer
         self.conclude(exchange, now)
 
     def conclude(self, exchange: Exchange, now: float) -> None:
@@ -435,14 +511,44 @@ class Conductor:
         if exchange.endpoint is not None:
             exchange.endpoint.load -= 1
         for release in exchange.deferred:
-            release(now)
+            try:
+                release(now)
+            except Exception as error:
+                self.tell_bug(error)
         if exchange.extras is not None and exchange.extras.leader is not None:
             return  # an attempt beside another exchange, which is the one that counts
         series = exchange.route.series
         series.in_flight -= 1
-        series.ended(exchange, now)
-        exchange.plan.record(exchange, now)
+        try:
+            series.ended(exchange, now)
+            self._record(exchange, now)
+        except Exception as error:
+            self.tell_bug(error)
         exchange.client.ended(exchange, now)
+
+    def bug(self, exchange: Exchange, error: Exception, now: float) -> None:
+        """Something of ours raised: tell it, and end this exchange by itself alone.
+
+        Policies are not told of the attempt, as one of them may be what is broken: what they
+        claimed expires, and what they reserved they get back.
+        """
+        self.tell_bug(error)
+        if exchange.concluded:
+            return
+        self.races.gone(exchange)
+        if exchange.waiting:
+            self.pool.forget(exchange)
+        if exchange.upstream is not None:
+            exchange.upstream.drop()
+            exchange.upstream = None
+        exchange.failure = Failure.BUG
+        exchange.answer_lines.clear()
+        try:
+            endings.break_off(exchange, now)
+        except Exception as again:
+            self.tell_bug(again)
+            endings.reply_bare(exchange)
+        self.conclude(exchange, now)
 
     def leave(self, exchange: Exchange) -> None:
         """The attempt at its endpoint is over."""
@@ -454,28 +560,37 @@ class Conductor:
     # ---- time
 
     def _due(self, exchange: Exchange, now: float) -> None:
-        if exchange.extras is not None and 0.0 < exchange.extras.hedge_due <= now:
-            self.races.due(exchange, now)
-        if exchange.deadline and now >= exchange.deadline:
-            if exchange.answered and exchange.upstream.is_stream() and exchange.client.listens():
-                # Events come as long as they come: only silence ends them.
-                exchange.deadline = 0.0
+        try:
+            if exchange.extras is not None and 0.0 < exchange.extras.hedge_due <= now:
+                self.races.due(exchange, now)
+            if exchange.deadline and now >= exchange.deadline:
+                if (
+                    exchange.answered
+                    and exchange.upstream.is_stream()
+                    and exchange.client.listens()
+                ):
+                    # Events come as long as they come: only silence ends them.
+                    exchange.deadline = 0.0
+                    self.deadlines.arm(exchange, now)
+                    return
+                self._out_of_time(exchange, endings.whose_time(exchange), now)
+            elif exchange.try_due and now >= exchange.try_due:
+                exchange.try_due = 0.0
                 self.deadlines.arm(exchange, now)
-                return
-            self._out_of_time(exchange, endings.whose_time(exchange), now)
-        elif exchange.try_due and now >= exchange.try_due:
-            exchange.try_due = 0.0
-            self.deadlines.arm(exchange, now)
-            if exchange.upstream is not None or exchange.waiting:
-                self._give_up(exchange, Failure.TRY_TIMEOUT, now)
-        elif exchange.progress != exchange.bytes_in + exchange.bytes_out:
-            self.deadlines.arm(exchange, now)
-        elif now < exchange.idle_due:
-            idle = exchange.route.idle_timeout or FOREVER
-            self.deadlines.look_at(exchange, min(exchange.idle_due, now + idle * GLANCE))
-        else:
-            stalled = not (exchange.complete or exchange.answered or exchange.client.is_held())
-            self._out_of_time(exchange, Failure.CLIENT_STALLED if stalled else Failure.IDLE, now)
+                if exchange.upstream is not None or exchange.waiting:
+                    self._give_up(exchange, Failure.TRY_TIMEOUT, now)
+            elif exchange.progress != exchange.bytes_in + exchange.bytes_out:
+                self.deadlines.arm(exchange, now)
+            elif now < exchange.idle_due:
+                idle = exchange.route.idle_timeout or FOREVER
+                self.deadlines.look_at(exchange, min(exchange.idle_due, now + idle * GLANCE))
+            else:
+                stalled = not (exchange.complete or exchange.answered or exchange.client.is_held())
+                self._out_of_time(
+                    exchange, Failure.CLIENT_STALLED if stalled else Failure.IDLE, now
+                )
+        except Exception as error:
+            self.bug(exchange, error, now)
 
     def _give_up(self, exchange: Exchange, failure: Failure, now: float) -> None:
         if exchange.waiting:

@@ -16,6 +16,7 @@ from typing import Any
 
 from meshproxy.core.route import Endpoint, Guard
 from meshproxy.core.verdict import Failure
+from meshproxy.dataplane.conductor import loud
 from meshproxy.dataplane.upstream import Upstream
 
 Settle = Callable[[Upstream, "Failure | None"], None]
@@ -30,8 +31,14 @@ and slow ones must leave some to those of the file."""
 class Dialer:
     """Called with an unconnected Upstream and a time limit in seconds (0.0: none)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        resolve: Resolve | None = None,
+        tell_bug: Callable[[Exception], None] = loud,
+    ) -> None:
         self.settle: Settle = None  # type: ignore[assignment]  # set once, by its maker
+        self._tell_bug = tell_bug
         self._loop = loop
         self._resolve = resolve or self._look_up
         self._free = asyncio.Semaphore(LOOKUPS)
@@ -55,6 +62,9 @@ class Dialer:
             failure = Failure.CONNECT_TIMEOUT
         except (OSError, UnicodeError):  # the latter: a name that IDNA has no form for
             failure = Failure.CONNECT
+        except Exception as error:  # noqa: BLE001  # whoever waits for it must hear of its end
+            self._tell_bug(error)
+            failure = Failure.BUG
         self.settle(upstream, failure)
 
     async def _connect(self, upstream: Upstream, host: str) -> None:

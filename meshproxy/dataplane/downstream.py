@@ -149,32 +149,36 @@ class Downstream(asyncio.Protocol):
         listener = self._listener
         plan = listener.plan
         self._current = exchange = Exchange(self, self._peer, plan, self._now)
-        refusal = requests.read_request(exchange, head, plan)
-        if listener.draining:
-            exchange.keep_alive = False
-        if refusal is not None:
-            # What is no head at all is told so, however many reads it came in.
-            if not (head[:1].isalpha() and heads.may_go_on(head)):
-                refusal = refusals.BAD_SYNTAX
-        else:
-            length = exchange.length
-            if length == 0:
-                exchange.complete = True
-            elif length > 0 and end + length <= size:
-                # All of a counted body is here: it is checked, and sent, along with its head.
-                exchange.complete = True
-                exchange.body.append(data[end : end + length])
-                exchange.held = exchange.bytes_in = length
-                end += length
-                head = data if at == 0 and end == size else data[at:end]
-            if not listener.check.passes(head):
-                refusal = refusals.BAD_SYNTAX
-        if end < size:
-            self._at = end
-        else:
-            self._backlog, self._at = b"", 0
-        if refusal is None and not exchange.complete:
-            refusal = self._begin_body(exchange)
+        try:
+            refusal = requests.read_request(exchange, head, plan)
+            if listener.draining:
+                exchange.keep_alive = False
+            if refusal is not None:
+                # What is no head at all is told so, however many reads it came in.
+                if not (head[:1].isalpha() and heads.may_go_on(head)):
+                    refusal = refusals.BAD_SYNTAX
+            else:
+                length = exchange.length
+                if length == 0:
+                    exchange.complete = True
+                elif length > 0 and end + length <= size:
+                    # All of a counted body is here: it is checked, and sent, along with its head.
+                    exchange.complete = True
+                    exchange.body.append(data[end : end + length])
+                    exchange.held = exchange.bytes_in = length
+                    end += length
+                    head = data if at == 0 and end == size else data[at:end]
+                if not listener.check.passes(head):
+                    refusal = refusals.BAD_SYNTAX
+            if end < size:
+                self._at = end
+            else:
+                self._backlog, self._at = b"", 0
+            if refusal is None and not exchange.complete:
+                refusal = self._begin_body(exchange)
+        except Exception as error:  # noqa: BLE001  # it is this request alone that is not read
+            listener.conductor.tell_bug(error)
+            refusal = refusals.BUG
         if refusal is not None:
             # Nothing after a head like this one can be trusted to be a request.
             exchange.refusal = refusal
@@ -214,8 +218,7 @@ class Downstream(asyncio.Protocol):
     def _deafen(self) -> None:
         """Read nothing more of this connection."""
         self._closing = True
-        self._backlog = b""
-        self._at = 0
+        self._backlog, self._at = b"", 0
 
     # ---- the body of the request in flight
 
@@ -242,14 +245,17 @@ class Downstream(asyncio.Protocol):
         return None
 
     def _body_received(self, exchange: Exchange, data: bytes) -> None:
-        pieces = self._body_of(exchange, data)
-        if pieces is None:
-            self._deafen()
-            self._listener.conductor.unreadable(exchange, refusals.BAD_SYNTAX, self._now)
-        elif not exchange.concluded:
-            if self._backlog:
-                self.hold()
-            self._listener.conductor.body(exchange, pieces, self._now)
+        try:
+            pieces = self._body_of(exchange, data)
+            if pieces is None:
+                self._deafen()
+                self._listener.conductor.unreadable(exchange, refusals.BAD_SYNTAX, self._now)
+            elif not exchange.concluded:
+                if self._backlog:
+                    self.hold()
+                self._listener.conductor.body(exchange, pieces, self._now)
+        except Exception as error:  # noqa: BLE001  # this exchange ends, the process goes on
+            self._listener.conductor.bug(exchange, error, self._now)
 
     def _body_of(self, exchange: Exchange, data: bytes) -> list[bytes] | None:
         """What of `data` is body; what follows its end waits. None if it is no body at all."""
@@ -288,8 +294,7 @@ class Downstream(asyncio.Protocol):
 
     def hand_over(self, tunnel: Tunnel, head: bytes) -> bytes:
         """Give up the transport to a tunnel, after its head; returns what came too early."""
-        early, self._backlog = self._backlog[self._at :], b""
-        self._at = 0
+        early, self._backlog, self._at = self._backlog[self._at :], b"", 0
         self.reply(head)
         tunnel.end(self._transport, lambda: self._listener.farewell(self, self._peer.address))
         return early

@@ -9,7 +9,7 @@ from __future__ import annotations
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import Route
 from meshproxy.core.verdict import Failure, Refusal, Reset, Served
-from meshproxy.dataplane import answers
+from meshproxy.dataplane import answers, refusals
 
 
 def refuse(exchange: Exchange, refusal: Refusal, now: float) -> None:
@@ -44,6 +44,21 @@ def reset(exchange: Exchange, verdict: Reset) -> None:
     exchange.client.reset()
 
 
+def break_off(exchange: Exchange, now: float) -> None:
+    """A bug: 500, or an answer that is seen to be incomplete if some of it has left."""
+    if exchange.answered:
+        exchange.flag(Failure.BUG.reason)
+        exchange.client.cut(exchange)
+    else:
+        refuse(exchange, refusals.BUG, now)
+
+
+def reply_bare(exchange: Exchange) -> None:
+    """500 without what policies add to an answer: it is one of them that has the bug."""
+    exchange.answer_lines.clear()
+    exchange.client.reply(answers.refusal_bytes(exchange, refusals.BUG))
+
+
 def rescue(exchange: Exchange, refusal: Refusal | None, now: float) -> Served | Route | None:
     """What a policy gives instead, once. Nobody is rescued who only asks for the cache."""
     extras = exchange.more()
@@ -59,6 +74,10 @@ def rescue(exchange: Exchange, refusal: Refusal | None, now: float) -> Served | 
 
 def reroute(exchange: Exchange, route: Route) -> None:
     """Another route from here on: it has a time of its own, and counts what comes of it."""
+    story = exchange.more().story
+    if story is not None:
+        to = route.cluster.name if route.cluster is not None else route.name
+        story.append(f"{word(exchange)}>{to}")
     exchange.route.series.in_flight -= 1
     route.series.in_flight += 1
     exchange.route = route
@@ -66,6 +85,14 @@ def reroute(exchange: Exchange, route: Route) -> None:
     exchange.attempts = 0
     exchange.tried = ()
     exchange.try_due = 0.0
+
+
+def word(exchange: Exchange) -> str:
+    """What the attempt that just ended came to: a failure's condition, a status, or the reason
+    why there was none."""
+    if exchange.failure is not None:
+        return exchange.failure.condition
+    return str(exchange.status) if exchange.status else exchange.flags.rpartition(",")[2]
 
 
 def whose_time(exchange: Exchange) -> Failure:

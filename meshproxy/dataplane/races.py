@@ -119,6 +119,12 @@ class Races:
         again.base = b""
         self._conductor.launch(again, now)
 
+    def gone(self, exchange: Exchange) -> None:
+        """It is ended by a bug: if it was beside another, that one goes on alone."""
+        leader = exchange.extras.leader if exchange.extras is not None else None
+        if leader is not None and leader.more().rival is exchange:
+            leader.more().rival = None
+
     def _drop_rival(self, leader: Exchange, now: float) -> None:
         extras = leader.more()
         rival, extras.rival = extras.rival, None

@@ -6,7 +6,7 @@ is what the counter of bad requests goes by.
 
 from __future__ import annotations
 
-from meshproxy.core.verdict import Refusal
+from meshproxy.core.verdict import Failure, Refusal
 
 
 def _bad(why: str, detail: str, status: int = 400) -> Refusal:
@@ -55,6 +55,8 @@ NO_TRACE = Refusal(
     close=True,
     why="trace",
 )
+BUG = Refusal(Failure.BUG.status, Failure.BUG.reason, Failure.BUG.detail, close=True)
+"""Something of ours raised: what state the connection is in is not known any more."""
 OPTIONS_HERE = Refusal(
     200,
     "",

@@ -47,15 +47,11 @@ class Upstream(asyncio.Protocol):
         self, endpoint: Endpoint, pool: Pool, conductor: Conductor, clock: Callable[[], float]
     ) -> None:
         self.endpoint = endpoint
-        self.reused = False
-        self.settled = False
+        self.reused = self.settled = False
         self.idle_since = 0.0
-        self._pool = pool
-        self._conductor = conductor
-        self._clock = clock
+        self._pool, self._conductor, self._clock = pool, conductor, clock
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
-        self._held = False
-        self._bounded = False
+        self._held = self._bounded = False
         self._exchange: Exchange | None = None
         # The answer under way: its head, then how much is left of its body.
         self._head = b""
@@ -63,9 +59,7 @@ class Upstream(asyncio.Protocol):
         self._answer: Answer | None = None
         self._left = 0
         self._dechunker: Dechunker | None = None
-        self._chunked = False
-        self._done = False
-        self._excess = False
+        self._chunked = self._done = self._excess = False
 
     # ---- transport
 
@@ -82,10 +76,15 @@ class Upstream(asyncio.Protocol):
             # RFC 9112 section 9.2: nobody asked; whatever this is, it poisons the next answer.
             self._pool.lost(self)
             self._transport.abort()
-        elif self._answer is None:
-            self._head_received(exchange, self._head + data if self._head else data)
-        else:
-            self._body_received(exchange, self._answer, data)
+            return
+        try:
+            if self._answer is None:
+                self._head_received(exchange, self._head + data if self._head else data)
+            else:
+                self._body_received(exchange, self._answer, data)
+        except Exception as error:  # noqa: BLE001  # this exchange ends, the process goes on
+            self.drop()
+            self._conductor.bug(exchange, error, self._clock())
 
     def eof_received(self) -> bool:
         """The end, in good order: nobody waits for what we may still have to send."""
@@ -194,6 +193,8 @@ class Upstream(asyncio.Protocol):
     def _join(self, exchange: Exchange, answer: Answer, rest: bytes) -> None:
         self._exchange = None
         out = self._conductor.switched(exchange, answer, self._clock())
+        if exchange.concluded:  # by a bug
+            return
         tunnel = Tunnel(exchange, self._conductor, self._clock)
         early = exchange.client.hand_over(tunnel, out)
         tunnel.end(self._transport, self._gone)

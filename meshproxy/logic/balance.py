@@ -7,7 +7,7 @@ Nothing here looks at every endpoint per pick: the cost is the same for 3 and fo
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
 from itertools import accumulate
 from math import exp
@@ -43,6 +43,11 @@ def less_crowded(one: Candidate, other: Candidate, now: float, draw: float) -> b
     return other.load * one.weight < one.load * other.weight
 
 
+def how_likely_less_crowded(one: Candidate, other: Candidate, now: float) -> float:
+    """The same as a probability, which is none or certainty."""
+    return float(less_crowded(one, other, now, 0.0))
+
+
 def sooner(one: Candidate, other: Candidate, now: float, draw: float) -> bool:
     """Whether `other` is expected to answer sooner than `one`: peak_ewma.
 
@@ -54,6 +59,15 @@ def sooner(one: Candidate, other: Candidate, now: float, draw: float) -> bool:
     if one.load * other.weight != other.load * one.weight:
         return its < wait
     return draw * (wait * wait + its * its) >= its * its
+
+
+def how_likely_sooner(one: Candidate, other: Candidate, now: float) -> float:
+    """How likely `sooner` is to say yes, over all draws."""
+    wait, its = expected_wait(one, now), expected_wait(other, now)
+    if one.load * other.weight != other.load * one.weight:
+        return float(its < wait)
+    both = wait * wait + its * its
+    return wait * wait / both if both else 1.0
 
 
 def expected_wait(candidate: Candidate, now: float) -> float:
@@ -137,6 +151,10 @@ class Draws:
         return self._sums
 
 
+Due = tuple[float, int, int, float]
+"""When a turn is due, the order of those due at once, whose it is, and the time between two."""
+
+
 class Turns:
     """Smooth weighted round robin by earliest deadline, in O(log n) per turn.
 
@@ -148,10 +166,12 @@ class Turns:
 
     __slots__ = ("_candidates", "_heap", "_start")
 
-    def __init__(self, candidates: Sequence[Candidate], start: float) -> None:
+    def __init__(
+        self, candidates: Sequence[Candidate], start: float, turns: Sequence[Due] = ()
+    ) -> None:
         self._candidates = candidates
         self._start = start
-        self._heap: list[tuple[float, int, int, float]] = []  # due, order, index, step
+        self._heap: list[Due] = list(turns)
 
     def take(self) -> int:
         """The index of whose turn it is; the turn is then used up."""
@@ -159,7 +179,17 @@ class Turns:
         heapreplace(self._heap, (due + step, order, index, step))
         return index
 
-    def _line_up(self) -> list[tuple[float, int, int, float]]:
+    def upcoming(self) -> Iterator[int]:
+        """Whose turns come next, without end; none is used up."""
+        later = Turns(self._candidates, self._start, self._heap)
+        while True:
+            yield later.take()
+
+    def is_new(self) -> bool:
+        """Whether nobody has had a turn yet: who begins is left to chance."""
+        return not self._heap
+
+    def _line_up(self) -> list[Due]:
         count = len(self._candidates)
         first = int(self._start * count)
         for index, candidate in enumerate(self._candidates):

@@ -3,7 +3,8 @@
 Closed lets traffic through, open does not, half-open lets a few probes through. Every
 answer is a function of an event, the numbers of the moment and `now`; who counts, who asks
 and what a failure is stand elsewhere. `Rules` is what the operator wrote, `Circuit` what
-traffic left behind: a reload replaces the first and keeps the second.
+traffic left behind: a reload replaces the first and keeps the second. An operator may say what
+the state is; then it stays so until it is freed, whatever traffic would make of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from enum import Enum
 
 JITTER = 0.5
 """Share of an open time that may be added to it by chance (Linkerd's failure accrual)."""
+
+NEVER = float("inf")
+FIRST_CLAIM = 1.0
+"""Seconds that a probe is waited for where no open time says it."""
 
 
 class State(Enum):
@@ -54,6 +59,7 @@ class Circuit:
         "broken",
         "claims",
         "doublings",
+        "forced",
         "since",
         "spell",
         "state",
@@ -72,6 +78,7 @@ class Circuit:
         self.claims: list[float] = []  # when each probe that is out began
         self.doublings = 0
         self.spell = 0.0  # seconds of the latest open time
+        self.forced = False  # an operator says what `state` is
 
 
 def claim(circuit: Circuit, rules: Rules, now: float) -> bool:
@@ -134,6 +141,8 @@ def lose(
         return "a probe failed"
     circuit.streak += 1
     circuit.broken = broken
+    if circuit.forced:
+        return ""
     good, bad = counts
     if circuit.streak >= rules.consecutive_failures:
         return f"{circuit.streak} failures in a row"
@@ -182,7 +191,7 @@ def vouched(circuit: Circuit, passed_at: float) -> bool:
     """Whether an open one may be probed before its time: a check that began after it opened,
     at `passed_at`, went well. A probe that fails opens it anew, and so needs a newer check.
     """
-    return circuit.state is State.OPEN and passed_at > circuit.since
+    return circuit.state is State.OPEN and passed_at > circuit.since and not circuit.forced
 
 
 def trip(
@@ -206,6 +215,22 @@ def trip(
     if not last:
         circuit.doublings += 1
     _turn(circuit, State.OPEN, now)
+
+
+def force(circuit: Circuit, state: State, now: float) -> None:
+    """An operator says that it is open or closed. A closed one goes on counting its failures."""
+    if circuit.state is not state:
+        _turn(circuit, state, now)
+    circuit.forced = True
+    circuit.until = NEVER if state is State.OPEN else 0.0
+
+
+def free(circuit: Circuit, now: float) -> None:
+    """The rules decide again: on one that was held open with a probe, and that at once."""
+    circuit.forced = False
+    if circuit.state is State.OPEN:
+        circuit.until = now
+        circuit.spell = circuit.spell or FIRST_CLAIM
 
 
 def open_time(rules: Rules, doublings: int, draw: float) -> float:

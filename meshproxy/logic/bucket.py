@@ -7,7 +7,7 @@ the second. Who a request is counted under is not known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ENOUGH = 1.0 - 1e-6
 """Tokens that pass for one: sums of floats fall short, and whoever waited must be let in.
@@ -30,6 +30,11 @@ class Rate:
 
     per_second: float
     burst: float
+
+    @property
+    def most(self) -> float:
+        """How many may come at once."""
+        return self.burst
 
     def fresh(self, now: float) -> Level:
         """A full bucket."""
@@ -59,6 +64,10 @@ class Rate:
             level.tokens = min(self.burst, level.tokens + (at - level.stamp) * self.per_second)
             level.stamp = at
         level.tokens -= count
+
+    def peek(self, level: Level, now: float) -> float:
+        """What `take` would answer; asks, and changes nothing."""
+        return self.take(replace(level), now)
 
     def give_back(self, level: Level) -> None:
         """Undo a `take` of this very moment that answered 0.0."""

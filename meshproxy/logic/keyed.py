@@ -37,9 +37,17 @@ L = TypeVar("L")
 class Measure(Protocol[L]):
     """What a `Rate` does with a `Level`, and a `Quota` with a `Window`."""
 
+    @property
+    def most(self) -> float:
+        """How many may come at once."""
+
     def fresh(self, now: float) -> L: ...
     def take(self, level: L, now: float, /) -> float: ...
+
     def charge(self, level: L, count: int, at: float, /) -> None: ...
+
+    def peek(self, level: L, now: float, /) -> float: ...
+
     def give_back(self, level: L, /) -> None: ...
     def left(self, level: L, now: float, /) -> float: ...
     def is_fresh(self, level: L, now: float, /) -> bool: ...
@@ -102,6 +110,25 @@ class Keyed(Generic[L]):
                 self._overflow.measure.charge(self._overflow.level, count, at)
                 return
         self._measure.charge(level, count, at)
+
+    def find(self, key: bytes, now: float) -> tuple[Measure[L], L, bool]:
+        """The measure and the level that `take` would spend from, and whether all keys without
+        a place share that; nothing is placed or forgotten."""
+        level = self._levels.get(kept(key))
+        if level is None and self._has_room(now):
+            level = self._measure.fresh(now)
+        if level is None:
+            return self._overflow.measure, self._overflow.level, True
+        return self._measure, level, False
+
+    def _has_room(self, now: float) -> bool:
+        """Whether a new key would get a place, after the look at others that comes with it."""
+        levels, ring = self._levels, self._table.ring
+        if len(levels) < self._capacity:
+            return True
+        looks = min(PRESSED, len(ring))
+        gone = sum(self._measure.is_fresh(levels[key], now) for key in islice(ring, looks))
+        return len(levels) - gone < self._capacity
 
     def nearest(self, count: int, sample: int, now: float) -> list[tuple[bytes, float]]:
         """Of the first `sample` keys, those with the least left, and how much that is."""

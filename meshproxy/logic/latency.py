@@ -58,6 +58,10 @@ class Sketch:
             self._found = self._find()
         return self._found
 
+    def peek(self, now: float) -> float | None:
+        """What `percentile` would answer; nothing is remembered for it."""
+        return self._found if now < self._until and self._found is not None else self._find()
+
     def _find(self) -> float | None:
         if self.total < self._enough - 1e-6:
             return None

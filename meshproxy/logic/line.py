@@ -44,6 +44,10 @@ class Line(Generic[T]):
         self.size -= 1
         return one
 
+    def would_give_way(self, to: int) -> bool:
+        """Whether somebody would leave for one of rank `to`."""
+        return any(self._ranks[to + 1 :])
+
     def give_way(self, to: int) -> T | None:
         """Who leaves for somebody of rank `to`: the last of the least important, if less so."""
         for rank in reversed(self._ranks[to + 1 :]):

@@ -65,6 +65,13 @@ class Pressure:
         self._owed[slot] = owed - 1.0 if owed >= 1.0 else owed
         return owed >= 1.0
 
+    def would_shed(self, rank: int, asked: int = 0) -> bool:
+        """What `sheds` would answer after `asked` more of this rank; nothing is owed for it."""
+        owed = self._owed[:]
+        answers = [self.sheds(rank) for _ in range(asked + 1)]
+        self._owed = owed
+        return answers[-1]
+
     def share(self, rank: int) -> float:
         """How much of this rank is refused, 0.0 to 1.0."""
         if rank <= 0:

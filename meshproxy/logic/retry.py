@@ -6,6 +6,7 @@ asks for a retry of it, is decided before.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 LOOK_BACK = 10.0
@@ -96,3 +97,10 @@ def spend(allowance: Allowance, reserve: Reserve, counts: tuple[int, int], now: 
     granted = earned or tokens >= 1.0 - _EXACT
     reserve.tokens = max(0.0, tokens - 1.0) if granted else tokens
     return granted
+
+
+def would_spend(
+    allowance: Allowance, reserve: Reserve, counts: tuple[int, int], now: float
+) -> bool:
+    """What `spend` would answer; nothing is taken."""
+    return spend(allowance, copy(reserve), counts, now)

@@ -7,6 +7,7 @@ window up to `SPAN`, so rules that look back differently far can share it.
 from __future__ import annotations
 
 from collections import deque
+from copy import deepcopy
 
 SLICE = 0.5
 """Seconds per slice: a window is exact to this much, always on the short side."""
@@ -56,6 +57,10 @@ class Tally:
             good += goods
             bad += bads
         return good, bad
+
+    def peek(self, window: float, now: float) -> tuple[int, int]:
+        """The same for those who ask about a time to come: no slice is put away for them."""
+        return deepcopy(self).totals(window, now)
 
     def clear(self) -> None:
         """Forget everything, as if nothing had ever happened."""

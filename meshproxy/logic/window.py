@@ -11,7 +11,7 @@ has left, so under load the rate is up to 0.5 % below the limit.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 SLICES = 200
@@ -60,6 +60,11 @@ class Quota:
         object.__setattr__(self, "ceiling", self.limit + ceil(self.limit / 50))
         object.__setattr__(self, "hot", max(0.5, self.limit / 10))
 
+    @property
+    def most(self) -> float:
+        """How many may come at once."""
+        return float(self.limit)
+
     def fresh(self, now: float) -> Window:
         """A window in which nothing has happened."""
         return Window(self.width, int(now / self.width + _EDGE))
@@ -96,6 +101,10 @@ class Quota:
             window.total += count
             window.counts[number % _SLOTS] += count
             window.until = 0.0
+
+    def peek(self, window: Window, now: float) -> float:
+        """What `take` would answer; asks, and changes nothing."""
+        return self.take(replace(window, counts=window.counts[:]), now)
 
     def give_back(self, window: Window) -> None:
         """Undo a `take` of this very moment that answered 0.0."""

@@ -7,16 +7,24 @@ preference (untried first) and what happens when the drawn ones are not allowed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
+from meshproxy.core.explanation import Choice
 from meshproxy.core.verdict import Failure
-from meshproxy.logic import balance
+from meshproxy.logic import balance, odds
 from meshproxy.logic.balance import Draws, Turns
 from meshproxy.policies.contract import Random
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
     from meshproxy.core.route import Allowed, Classifier, Endpoint
+
+MOST_WEIGHED = 64
+"""Endpoints of which the chances are worked out; of more it is only told who may be picked."""
+
+Likely = Callable[[balance.Candidate, balance.Candidate, float], float]
+"""(one, other, now) -> how likely `other` is the better choice, over all draws."""
 
 _CUT_SHORT = (Failure.OUTRUN, Failure.DEADLINE)
 """Attempts that others ended: how long they had taken is the least that they would have."""
@@ -29,6 +37,7 @@ class Balancer(Protocol):
     """What a route needs of a strategy; `settle` and `reads` beside it are optional."""
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None: ...
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None: ...
 
 
 class Lone:
@@ -45,13 +54,26 @@ class Lone:
                 return endpoint
         return None
 
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:
+        endpoint = self.pick(exchange, allowed, now)
+        return None if endpoint is None else Choice(((endpoint, 1.0),), "the only one")
+
 
 class TwoChoices:
     """Of two drawn by weight, the better one (power of two choices)."""
 
-    __slots__ = ("_draws", "_endpoints", "_prefers", "_random")
+    __slots__ = ("_draws", "_endpoints", "_likely", "_prefers", "_random", "_says")
 
-    def __init__(self, endpoints: Sequence[Endpoint], random: Random, prefers: Preference) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        random: Random,
+        prefers: Preference,
+        likely: Likely,
+        says: str,
+    ) -> None:
+        self._likely = likely
+        self._says = says
         self._endpoints = endpoints
         self._draws = Draws(endpoints)
         self._random = random.random
@@ -73,6 +95,20 @@ class TwoChoices:
             return left[0] if left else None
         return self._drawn(left, Draws(left), now)[0]
 
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
+        endpoints = self._endpoints
+        able = [index for index, endpoint in enumerate(endpoints) if allowed(endpoint)]
+        if not able:
+            return None
+        if len(endpoints) > MOST_WEIGHED:
+            return _one_of([endpoints[index] for index in able], self._says)
+
+        def better(one: int, other: int) -> float:
+            return self._likely(endpoints[one], endpoints[other], now)
+
+        weights = [endpoint.weight for endpoint in endpoints]
+        return _chosen(endpoints, odds.two_choices(weights, better, frozenset(able)), self._says)
+
     def _drawn(
         self, endpoints: Sequence[Endpoint], draws: Draws, now: float
     ) -> tuple[Endpoint, Endpoint]:
@@ -87,12 +123,14 @@ class TwoChoices:
 class PeakEwma:
     """Two choices by expected wait, learned from the time to the head of each answer."""
 
-    __slots__ = ("_failed", "pick")
+    __slots__ = ("_failed", "choose", "pick")
 
     def __init__(
         self, endpoints: Sequence[Endpoint], random: Random, classifier: Classifier
     ) -> None:
-        self.pick = TwoChoices(endpoints, random, balance.sooner).pick
+        says = "the better of two drawn by weight, by expected wait: peak_ewma"
+        two = TwoChoices(endpoints, random, balance.sooner, balance.how_likely_sooner, says)
+        self.pick, self.choose = two.pick, two.choose
         self._failed = classifier.failed
 
     def settle(self, exchange: Exchange, now: float) -> None:
@@ -130,6 +168,17 @@ class RoundRobin:
         left = remaining(self._endpoints, exchange, allowed)
         return left[0] if left else None
 
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
+        able = [endpoint for endpoint in self._endpoints if allowed(endpoint)]
+        if not able:
+            return None
+        if self._turns.is_new():
+            return _one_of(able, "everyone in turn, and who begins is left to chance: round_robin")
+        turns = islice(self._turns.upcoming(), len(self._endpoints))
+        turn = next((at for at in turns if self._endpoints[at] in able), None)
+        endpoint = able[0] if turn is None else self._endpoints[turn]
+        return Choice(((endpoint, 1.0),), "its turn: round_robin")
+
 
 class ByChance:
     """Anyone, as likely as its weight says."""
@@ -147,6 +196,30 @@ class ByChance:
             return endpoint
         left = remaining(self._endpoints, exchange, allowed)
         return left[Draws(left).one(self._random())] if left else None
+
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
+        endpoints = self._endpoints
+        able = {index for index, endpoint in enumerate(endpoints) if allowed(endpoint)}
+        if not able:
+            return None
+        chances = odds.by_weight([endpoint.weight for endpoint in endpoints], able)
+        return _chosen(endpoints, chances, "drawn by weight: random")
+
+
+def _one_of(able: Sequence[Endpoint], says: str) -> Choice:
+    """Some one of these, nobody says how likely."""
+    if len(able) == 1:
+        return Choice(((able[0], 1.0),), "the only one that may be tried")
+    return Choice(tuple((endpoint, None) for endpoint in able), says)
+
+
+def _chosen(endpoints: Sequence[Endpoint], chances: Sequence[float], says: str) -> Choice:
+    """Those who have a chance, the likeliest first."""
+    likely = [pair for pair in zip(endpoints, chances, strict=True) if pair[1] > 0.0]
+    likely.sort(key=lambda pair: -pair[1])
+    if len(likely) == 1:
+        return Choice(((likely[0][0], 1.0),), says)
+    return Choice(tuple(likely), says)
 
 
 def remaining(

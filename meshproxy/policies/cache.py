@@ -15,8 +15,9 @@ from pydantic_core import PydanticCustomError
 
 from meshproxy.core.fields import Duration, Size
 from meshproxy.core.verdict import Hold, Refusal, Served
-from meshproxy.logic import caching, freshness
+from meshproxy.logic import freshness
 from meshproxy.policies.cache_flights import Flights
+from meshproxy.policies.cache_foreseen import STANDS_IN, Foreseen, serve
 from meshproxy.policies.cache_intake import Bounds, Intake
 from meshproxy.policies.cache_keys import CONDITIONS, Secondary, is_plain, primary
 from meshproxy.policies.cache_store import Counts, Entry, Key, Store
@@ -35,7 +36,6 @@ AGAIN = 1.0
 """Seconds between two tries to renew an answer whose upstream fails."""
 
 _MISS = b"x-cache: MISS\r\n"
-_STANDS_IN = b"x-fallback: cache\r\n"
 _GONE = object()
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 """RFC 9110 section 9.2.1; any other method may have changed what it names."""
@@ -94,7 +94,7 @@ class CacheSpec(Spec):
         return Cache(spec, scope, store, flights, counts, causes)
 
 
-class Cache:
+class Cache(Foreseen):
     """The rule of one route, over answers that outlive it.
 
     `_asking` are exchanges on their way to the upstream, each with the stored answer that it
@@ -153,20 +153,27 @@ class Cache:
 
     def _from(self, entry: Entry, exchange: Exchange, wished: Wishes, now: float) -> Served | None:
         """What is stored, if it is good enough for this caller."""
-        says = entry.says
-        over = freshness.staleness(says, now - entry.born, self._ttl, wished)
+        over = freshness.staleness(entry.says, now - entry.born, self._ttl, wished)
         if over == 0.0:
             waited = self._flights.has_waited(exchange)
             self._count(exchange, "coalesced" if waited else "hit")
             return serve(entry, exchange, b"HIT", now)
-        if over <= self._meanwhile(says) or over <= freshness.stale_for(says, b"", wished.stale):
+        word = self._stale_as(entry, over, wished, now)
+        if word == "stale":
             self._count(exchange, "stale")
             refresh = self._renewal(entry, exchange, now)
             return serve(entry, exchange, b"STALE", now, refresh)
-        if now < entry.failing_until and over <= self._on_error(says):
+        if word == "fallback":
             self._count(exchange, "fallback")
-            return serve(entry, exchange, b"STALE", now, more=_STANDS_IN)
+            return serve(entry, exchange, b"STALE", now, more=STANDS_IN)
         return None
+
+    def _stale_as(self, entry: Entry, over: float, wished: Wishes, now: float) -> str:
+        """`stale` or `fallback`, over its time for so long; empty where it will not do."""
+        says = entry.says
+        if over <= self._meanwhile(says) or over <= freshness.stale_for(says, b"", wished.stale):
+            return "stale"
+        return "fallback" if now < entry.failing_until and over <= self._on_error(says) else ""
 
     def _meanwhile(self, says: Says) -> float:
         """How long after its time it will do; without a time, as long as it says itself."""
@@ -252,23 +259,32 @@ class Cache:
         return None
 
     def rescue(self, exchange: Exchange, refusal: Refusal | None, now: float) -> Served | None:
-        if exchange.method not in self._methods or not is_plain(exchange):
+        why = self._cause(exchange, refusal)
+        entry = None if why is None else self._find(exchange)
+        if why is None or entry is None:
             return None
-        status = exchange.status if refusal is None else refusal.status
-        why = "" if self._causes is None else self._causes.why(exchange, refusal)
-        if status < 500 or (self._causes is not None and not why):
-            return None
-        entry = self._find(exchange)
-        if entry is None:
-            return None
-        over = freshness.staleness(entry.says, now - entry.born, self._ttl, freshness.NONE)
-        if over > 0.0 and over > self._on_error(entry.says):
+        over = self._over(entry, now)
+        if over < 0.0:
             return None
         entry.failing_until = now + AGAIN
         if self._causes is not None:
             self._causes.count(why)
         self._close(exchange, "fallback")
-        return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=_STANDS_IN)
+        return serve(entry, exchange, b"STALE" if over else b"HIT", now, more=STANDS_IN)
+
+    def _cause(self, exchange: Exchange, refusal: Refusal | None) -> str | None:
+        """Why what is stored may stand in, empty by the cache's own rules; None: it may not."""
+        if exchange.method not in self._methods or not is_plain(exchange):
+            return None
+        status = exchange.status if refusal is None else refusal.status
+        if status < 500:
+            return None
+        return "" if self._causes is None else self._causes.why(exchange, refusal) or None
+
+    def _over(self, entry: Entry, now: float) -> float:
+        """For how long it has been stale; below zero where that is too long for any error."""
+        over = freshness.staleness(entry.says, now - entry.born, self._ttl, freshness.NONE)
+        return -1.0 if over > 0.0 and over > self._on_error(entry.says) else over
 
     # Keys and counts
 
@@ -300,17 +316,3 @@ class Cache:
 
     def _count(self, exchange: Exchange, result: str) -> None:
         self._counts[self._direction, exchange.route.name, result] += 1
-
-
-def serve(
-    entry: Entry, exchange: Exchange, word: bytes, now: float,
-    refresh: bytes | None = None, more: bytes = b"",
-) -> Served:  # fmt: skip
-    """The stored answer, or a 304 where the caller has it already."""
-    says, taken = entry.says, exchange.taken
-    told = b"age: %d\r\nx-cache: %b\r\n%b" % (max(0, int(now - entry.born)), word, more)
-    if not CONDITIONS.isdisjoint(taken) and freshness.not_modified(
-        says, taken.get(b"if-none-match", b""), taken.get(b"if-modified-since", b"")
-    ):
-        return Served(304, caching.of_a_304(entry.fields) + told, b"", "", refresh)
-    return Served(says.status, entry.fields + told, entry.body, "", refresh)

@@ -50,6 +50,10 @@ class Flights:
     def has_waited(self, exchange: Exchange) -> bool:
         return exchange in self._held
 
+    def would_wait(self, key: Key) -> bool:
+        """Whether somebody fetches this at the moment, and others may wait for it."""
+        return key in self._by_key
+
     def join(self, exchange: Exchange, key: Key, now: float) -> Hold | None:
         """Wait for the one that fetches this, or fetch it now; nobody waits twice."""
         if exchange in self._held:

@@ -104,6 +104,10 @@ class Store:
             self.entries.move_to_end(key)
         return entry
 
+    def peek(self, key: Key) -> Entry | None:
+        """The same for those who only ask: it does not count as use."""
+        return self.entries.get(key)
+
     def widen(self, primary: bytes, names: Names) -> Names:
         """All answers of one key vary by the same fields: those of the new one and those before.
 

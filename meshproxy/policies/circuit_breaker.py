@@ -7,16 +7,17 @@ circuits `circuits`, and what lets everyone in again `panic`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from meshproxy.core.explanation import Regard, Step
 from meshproxy.core.fields import Duration, Percent, PercentOrOff
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic import breaker
-from meshproxy.logic.breaker import Circuit, Rules, State
+from meshproxy.logic.breaker import NEVER, Circuit, Rules, State
 from meshproxy.logic.tally import SPAN
 from meshproxy.logic.units import write_duration
 from meshproxy.policies.circuits import EndpointCircuit, circuits_of
@@ -95,6 +96,12 @@ class CircuitBreakerSpec(Spec):
         return made(rules, scope, circuits_of(scope), panic_of(scope, self.panic))
 
 
+def _counted(words: Sequence[str]) -> str:
+    """`circuits: 2 closed, 1 open`."""
+    counts = {word: words.count(word) for word in dict.fromkeys(words)}
+    return "circuits: " + ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
 class CircuitBreaker:
     """One route's view of the circuits of its cluster."""
 
@@ -125,7 +132,12 @@ class CircuitBreaker:
         return now >= circuit.until or self._after_all(endpoint, circuit)
 
     def _after_all(self, endpoint: Endpoint, circuit: Circuit) -> bool:
-        """Before its time: a check went well since, or too few others are left."""
+        """Before its time: a check went well since, or too few others are left.
+
+        What an operator holds open stays so even then.
+        """
+        if circuit.forced:
+            return False
         if breaker.vouched(circuit, endpoint.passed_at):
             return True
         return self._panic is not None and self._panic.reigns()
@@ -142,9 +154,12 @@ class CircuitBreaker:
             if len(waits) > 1
             else f"circuit breaker: the only endpoint of {self._upstream} is open"
         )
+        if held := sum(each.circuit.forced for endpoint, each in circuits if endpoint.healthy):
+            whose = "" if held == len(waits) else f" {held} of them"
+            detail = f"{detail},{whose} forced by an operator"
         if len(waits) < len(circuits):
             detail = f"{detail}; {len(circuits) - len(waits)} fail their health checks"
-        return Refusal(503, "UO", detail, self._rule, soonest)
+        return Refusal(503, "UO", detail, self._rule, soonest if soonest < NEVER else 0.0)
 
     def depart(self, exchange: Exchange, now: float) -> None:
         endpoint: Endpoint = exchange.endpoint  # type: ignore[assignment]  # picked by now
@@ -178,6 +193,40 @@ class CircuitBreaker:
             each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
             each.tally.take_back(now)
             self._lost(each, exchange, now, broken=True)
+
+    def regard(self, endpoint: Endpoint, now: float) -> Regard:
+        """The circuit's state, and why an endpoint may or may not be tried."""
+        each = self._circuits[endpoint]
+        circuit = each.circuit
+        says, may = f"circuit {circuit.state.word}", now >= circuit.until
+        if circuit.forced:
+            says = f"{says}, forced by an operator"
+        elif not may:
+            says = f"{says} for {circuit.until - now:.3g} s more; last failure: {each.last_failure}"
+            if breaker.vouched(circuit, endpoint.passed_at):
+                may, says = True, f"{says}; but a check went well since"
+            elif self._panic is not None and self._panic.would_reign():
+                may, says = True, f"{says}; but too few are left: all are used"
+        elif circuit.state is State.OPEN:
+            says = f"{says}, its time is over: this would be a probe"
+        elif circuit.state is State.HALF_OPEN:
+            says = f"{says}: this would be a probe"
+        elif circuit.streak:
+            says = (
+                f"{says}, {circuit.streak} of {self._rules.consecutive_failures} failures in a row"
+            )
+        return Regard(may, says, {"circuit": circuit.state.word})
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        """The state of all circuits in a line."""
+        words = [each.circuit.state.word for each in self._circuits.values()]
+        yield Step(_counted(words))
+
+    def brief(self, exchange: Exchange, now: float) -> str:  # noqa: ARG002  # as of the last event
+        endpoint = exchange.endpoint
+        if endpoint is None:
+            return ""
+        return f"breaker={self._circuits[endpoint].circuit.state.word}"
 
     def all_open(self, now: float) -> bool:
         """Whether every endpoint that could be tried at all is kept from it by its circuit."""
@@ -271,6 +320,11 @@ class ShadowBreaker:
             self._counts.count("circuit_breaker", self._direction, self._route, self._upstream)
         self._stray.add(exchange)
         exchange.defer(lambda _: self._stray.discard(exchange))
+
+    def regard(self, endpoint: Endpoint, now: float) -> Regard:
+        tried = self._tried.regard(endpoint, now)
+        says = f"in shadow: {tried.says}" if tried.may else f"in shadow: left out, {tried.says}"
+        return Regard(True, says, {"shadow_circuit": tried.data["circuit"]})
 
     def settle(self, exchange: Exchange, now: float) -> None:
         if exchange not in self._stray:

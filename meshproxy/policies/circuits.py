@@ -1,7 +1,8 @@
 """What the ledger keeps of each endpoint's circuit, and what people are told of it.
 
 A circuit belongs to a cluster and an address. One in shadow is another circuit than the one in
-force: what a rule only tries out must not keep anybody's requests away.
+force: what a rule only tries out must not keep anybody's requests away. An operator may hold
+one in force open or closed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from meshproxy.core.report import Sample
+from meshproxy.logic import breaker
 from meshproxy.logic.breaker import Circuit, State
 from meshproxy.logic.tally import Tally
 from meshproxy.policies.contract import Scope
@@ -17,6 +19,9 @@ from meshproxy.policies.contract import Scope
 if TYPE_CHECKING:
     from meshproxy.core.route import Endpoint
     from meshproxy.policies.shared_breaker import Link
+
+ORDERS = {"open": State.OPEN, "closed": State.CLOSED}
+"""What an operator may say."""
 
 REPORTED = 10.0
 """Seconds that the admin port's figures look back."""
@@ -90,6 +95,30 @@ class EndpointCircuit:
         if self.link is not None:
             self.link.turned()
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What an operator calls it by."""
+        return {"upstream": self.upstream, "endpoint": self.endpoint}
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """What it can be told; one in shadow stops nobody, and so needs no orders."""
+        return () if self.shadow else tuple(ORDERS)
+
+    @property
+    def forced(self) -> str:
+        return self.circuit.state.word if self.circuit.forced else ""
+
+    def steer(self, order: str, now: float) -> None:
+        """Hold it open or closed; an empty order lets the rules decide again."""
+        before = self.circuit.state
+        if order:
+            breaker.force(self.circuit, ORDERS[order], now)
+        elif self.circuit.forced:
+            breaker.free(self.circuit, now)
+        if self.circuit.state is not before:
+            self.turned(before)
+
     def samples(self) -> Iterable[Sample]:
         """State as of the last transition: open lasts until a request comes and probes."""
         where: tuple[tuple[str, str], ...] = (
@@ -116,9 +145,16 @@ class EndpointCircuit:
             "last_10s": {"requests": good + bad, "failures": bad},
             "opened": self.opened,
             "kept_in": self.capped,
-            "next_try_in_seconds": round(max(0.0, circuit.until - now), 3),
+            "next_try_in_seconds": _seconds(circuit.until - now),
             "last_failure": self.last_failure,
         }
+        if circuit.forced:
+            report["forced"] = self.forced
         if self.shadow:
             report |= {"mode": "shadow", "attempts_not_stopped": self.ignored}
         return report
+
+
+def _seconds(until: float) -> float | None:
+    """None for what waits for an operator."""
+    return round(max(0.0, until), 3) if until < breaker.NEVER else None

@@ -7,16 +7,18 @@ is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isqrt
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.fields import Duration
 from meshproxy.core.verdict import Hold, Refusal
 from meshproxy.logic.gradient import Bounds
+from meshproxy.logic.units import write_duration
 from meshproxy.policies.contract import Scope, Spec
 from meshproxy.policies.learner import Learner
 from meshproxy.policies.places import Places, SharedPlaces, Ticket
@@ -98,6 +100,15 @@ class ConcurrencySpec(Spec):
         return isqrt(most) if self.queue == AUTO else self.queue
 
 
+def _busy(most: int) -> str:
+    return f"concurrency: all {most} places are taken"
+
+
+def _full(most: int, room: int) -> str:
+    full = f", and so is the queue of {room}" if room else ""
+    return f"concurrency: all {most} places are taken{full}"
+
+
 class Concurrency:
     """The rule of one generation of the file, over places that outlive it."""
 
@@ -143,6 +154,29 @@ class Concurrency:
         places.join(exchange, exchange.priority)
         return self._wait
 
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        """Who waits comes first, and would have been let in by now."""
+        places, most, room = self._places, self._most(), self._room()
+        waiting, free = places.line.size, most - places.in_use
+        let_in = max(0, min(waiting, free)) if places.waiting else 0
+        waiting, free = waiting - let_in, free - let_in
+        says = f"{most - free} of {most} places taken, {waiting} of {room} wait"
+        verdict: Refusal | Hold | None = None
+        if free <= 0 or waiting:
+            full = waiting >= room and not (room and places.line.would_give_way(exchange.priority))
+            verdict = self._refusal(_full(most, room)) if full else self._wait
+            timeout = write_duration(self._spec.queue_timeout)
+            says += ": refused" if full else f": waits, {timeout} at most"
+        data = {"max": most, "in_use": most - free, "queue": room, "queued": waiting,
+                "queue_timeout_seconds": self._spec.queue_timeout}  # fmt: skip
+        yield Step(says, verdict, data=data)
+
+    def _most(self) -> int:
+        return self._max
+
+    def _room(self) -> int:
+        return self._spec.room(self._most())
+
     def _called(self, exchange: Exchange, ticket: Ticket) -> Refusal | None:
         """One who waited: seated, put out, or its time is over."""
         self._places.forget(ticket)
@@ -151,19 +185,15 @@ class Concurrency:
         if ticket.put_out:
             return self._refused(exchange)
         self._count(exchange, "queue_timeout")
-        return self._refusal(f"{self._busy()}, and none came free in time")
+        return self._refusal(f"{_busy(self._max)}, and none came free in time")
 
     def _refused(self, exchange: Exchange) -> Refusal:
         self._count(exchange, "concurrency")
-        full = f", and so is the queue of {self._queue}" if self._queue else ""
-        return self._refusal(f"{self._busy()}{full}")
+        return self._refusal(_full(self._max, self._queue))
 
     def _count(self, exchange: Exchange, why: str) -> None:
         self._places.refused += 1
         self._sheds.count(self._direction, exchange.route.name, why)
-
-    def _busy(self) -> str:
-        return f"concurrency: all {self._max} places are taken"
 
     def _refusal(self, detail: str) -> Refusal:
         return Refusal(503, "UO", detail, self._rule, max(1.0, self._spec.queue_timeout))
@@ -195,6 +225,9 @@ class Adaptive(Concurrency):
         self._max = most = self._learner.most()
         self._queue = self._spec.room(most)
         return super().admit(exchange, now)
+
+    def _most(self) -> int:
+        return self._learner.most()
 
     def settle(self, exchange: Exchange, now: float) -> None:
         self._learner.look(exchange, self._places.in_use, now)

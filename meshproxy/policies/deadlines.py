@@ -7,11 +7,12 @@ noticed by the data plane, as for any timeout.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic import deadline
@@ -100,6 +101,36 @@ class Deadlines:
         exchange.limit_deadline(ends)
         exchange.defer(lambda now: self._ended(exchange, ends, now))
         return None
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        told = not self._accept.isdisjoint(exchange.taken)
+        exchange.drop(self.reads)
+        if not told:
+            yield Step("the caller says nothing of how long it waits")
+        elif not exchange.peer.trusted:
+            yield Step("the caller's deadline is dropped: it is not a trusted peer")
+        else:
+            yield self._bounded(exchange, now)
+
+    def _bounded(self, exchange: Exchange, now: float) -> Step:
+        left = deadline.least_left(exchange.taken, self._accept)
+        if left is None:
+            return Step("the caller's deadline cannot be read, and so is none")
+        ends = exchange.began + left
+        if ends - now < deadline.LEAST:
+            return Step("the caller's deadline has passed", self._late)
+        exchange.limit_deadline(ends)
+        return Step(
+            f"the caller waits {left:.3g} s: the call ends then", data={"seconds": ends - now}
+        )
+
+    def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:
+        """The fields that tell what is left."""
+        before = len(exchange.added)
+        self.depart(exchange, now)
+        added = exchange.added[before:]
+        del exchange.added[before:]
+        return added
 
     def _ended(self, exchange: Exchange, ends: float, now: float) -> None:
         if now < ends or "UT" not in exchange.flags:

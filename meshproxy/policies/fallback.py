@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from meshproxy.core.classify import CONDITIONS, STATUS_WORDS
+from meshproxy.core.explanation import Step
 from meshproxy.core.fields import Duration
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Failure, Served
@@ -175,9 +176,10 @@ class Fallbacks:
 class Causes:
     """Why one route falls back, if it does, and how often it did."""
 
-    __slots__ = ("_causes", "_counts", "_statuses", "_where")
+    __slots__ = ("_causes", "_counts", "_on", "_statuses", "_where")
 
     def __init__(self, on: Collection[str], kind: str, scope: Scope) -> None:
+        self._on = tuple(on)
         self._causes = frozenset(on)
         self._statuses = {int(word) for word in on if word.isdigit()}.union(
             *(statuses for word, statuses in _STATUSES.items() if word in on)
@@ -194,6 +196,9 @@ class Causes:
             return str(exchange.status) if exchange.status in self._statuses else ""
         cause = CAUSES.get((refusal.reason, refusal.status), "")
         return cause if cause in self._causes else ""
+
+    def told(self) -> str:
+        return ", ".join(self._on)
 
     def count(self, why: str) -> None:
         self._counts[(*self._where, why)] += 1
@@ -214,6 +219,13 @@ class Stand:
             return None
         self._causes.count(why)
         return self._served
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        yield Step(f"on {self._causes.told()}: the written answer, {self._served.status}")
+
+    def stands_in(self, exchange: Exchange, refusal: Refusal, now: float) -> Step | None:  # noqa: ARG002  # a phase
+        why = self._causes.why(exchange, refusal)
+        return Step(f"{why}: the written answer instead", self._served) if why else None
 
 
 class Detour:
@@ -241,6 +253,19 @@ class Detour:
         self._causes.count(why)
         exchange.answer_lines.append(b"x-fallback: service\r\n")
         return self._stripping(exchange.route.strip)
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        yield Step(
+            f"on {self._causes.told()}: the same request to {self._service}, once",
+            elsewhere=self.elsewhere,
+        )
+
+    def stands_in(self, exchange: Exchange, refusal: Refusal, now: float) -> Step | None:
+        why = self._causes.why(exchange, refusal)
+        if not why or not self._may_go(exchange, now):
+            return None
+        elsewhere = self._stripping(exchange.route.strip)
+        return Step(f"{why}: goes to {self._service} instead", elsewhere=elsewhere)
 
     def _may_go(self, exchange: Exchange, now: float) -> bool:
         late = exchange.extras is not None and 0.0 < exchange.extras.latest <= now

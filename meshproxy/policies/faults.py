@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.fields import Duration, Percent, Throughput
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Hold, Refusal, Reset
@@ -164,7 +165,33 @@ class Faults:
                 asked.add(_from_fields(exchange.taken))
         if asked is None or not self._begin(exchange, asked.names()):
             return None
-        return self._verdict(exchange, asked)
+        if asked.bandwidth and not (asked.reset or asked.abort):
+            exchange.more().throttle = asked.bandwidth
+        return self._verdict(asked)
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        """What is certain is one verdict; each that is drawn for is told with its chance."""
+        if self._active.count >= self._most:
+            yield Step(f"{self._most} requests are under a fault already: no more faults")
+            exchange.drop(self.reads)
+            return
+        sure = Asked()
+        for fault in self._inject:
+            if fault.percent >= 1.0:
+                sure.add(fault)
+            else:
+                asked = Asked()
+                asked.add(fault)
+                says = f"{units.write_percent(fault.percent)} of the requests: {_told(asked)}"
+                yield Step(says, self._verdict(asked), fault.percent)
+        if self._headers and not self.reads.isdisjoint(exchange.taken):
+            exchange.drop(self.reads)
+            if exchange.peer.trusted:
+                sure.add(_from_fields(exchange.taken))
+            else:
+                yield Step("the faults that the caller asks for are dropped: it is not trusted")
+        if sure.names():
+            yield Step(_told(sure), self._verdict(sure))
 
     def _begin(self, exchange: Exchange, names: list[str]) -> bool:
         active, route = self._active, exchange.route.name
@@ -180,15 +207,23 @@ class Faults:
             active.add(route, name)
         return True
 
-    def _verdict(self, exchange: Exchange, asked: Asked) -> Refusal | Hold | Reset | None:
+    def _verdict(self, asked: Asked) -> Refusal | Hold | Reset | None:
         if asked.reset:
             return Reset()
         refusal = None
         if asked.abort:
             refusal = Refusal(asked.abort, "FI", "fault injection: refused on purpose", self._rule)
-        elif asked.bandwidth:
-            exchange.more().throttle = asked.bandwidth
         return Hold(asked.delay, refusal) if asked.delay else refusal
+
+
+def _told(asked: Asked) -> str:
+    words = {
+        "delay": f"delayed by {units.write_duration(asked.delay)}",
+        "abort": f"refused with {asked.abort}",
+        "reset": "cut off",
+        "bandwidth": f"answered at {units.write_throughput(asked.bandwidth)}",
+    }
+    return "fault injection: " + ", then ".join(words[name] for name in asked.names())
 
 
 def _from_fields(taken: Mapping[bytes, bytes]) -> Asked:

@@ -7,7 +7,7 @@ request that finds nothing left is decided by whoever asks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from meshproxy.logic.keyed import kept
 from meshproxy.policies import keys
@@ -24,6 +24,18 @@ Name: TypeAlias = tuple[Any, ...]
 NEAREST = 5
 SAMPLE = 1000
 """Keys shown on the admin port, and keys looked at to find them: no report is a long pause."""
+
+
+class Peek(NamedTuple):
+    """What a gate would do: seconds to wait, how much is left of the most, under which rate and
+    for whom."""
+
+    wait: float
+    left: float
+    most: float
+    rate: RateOf
+    key: str = ""
+    shared: bool = False
 
 
 class Whole:
@@ -43,6 +55,11 @@ class Whole:
     def give_back(self, exchange: Exchange) -> None:  # noqa: ARG002  # the same for all
         """Undo a `take` of this very moment that answered 0.0."""
         self._measure.give_back(self._level)
+
+    def peek(self, exchange: Exchange, now: float) -> Peek:  # noqa: ARG002  # the same for all
+        """What `take` would say; nothing is spent."""
+        measure, level = self._measure, self._level
+        return Peek(measure.peek(level, now), measure.left(level, now), measure.most, self.rate)
 
     def chosen(self, exchange: Exchange) -> Whole:  # noqa: ARG002  # the same for all
         """The gate without tiers that answers for this exchange."""
@@ -70,6 +87,12 @@ class Each:
 
     def give_back(self, exchange: Exchange) -> None:
         self._keyed.give_back(self._read(exchange))
+
+    def peek(self, exchange: Exchange, now: float) -> Peek:
+        key = self._read(exchange)
+        measure, level, shared = self._keyed.find(key, now)
+        wait, left = measure.peek(level, now), measure.left(level, now)
+        return Peek(wait, left, measure.most, self.rate, keys.shown(self._per, key), shared)
 
     def chosen(self, exchange: Exchange) -> Each:  # noqa: ARG002  # the same for all
         return self
@@ -158,6 +181,9 @@ class Tiered:
 
     def give_back(self, exchange: Exchange) -> None:
         self.chosen(exchange).give_back(exchange)
+
+    def peek(self, exchange: Exchange, now: float) -> Peek:
+        return self.chosen(exchange).peek(exchange, now)
 
     def chosen(self, exchange: Exchange) -> Whole | Each:
         return self._tiers.get(exchange.taken.get(self._header, b""), self._base)

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from meshproxy import __version__
 from meshproxy.core.checkup import Heard, Question
+from meshproxy.core.explanation import Regard
 from meshproxy.core.fields import Duration, Percent
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
@@ -223,6 +224,14 @@ class HealthCheck:
 
     def eligible(self, endpoint: Endpoint, now: float) -> bool:  # noqa: ARG002  # a phase
         return endpoint.healthy or (self._panic is not None and self._panic.reigns())
+
+    def regard(self, endpoint: Endpoint, now: float) -> Regard:  # noqa: ARG002  # a phase
+        data = {"healthy": endpoint.healthy}
+        if endpoint.healthy:
+            return Regard(True, "healthy", data)
+        if self._panic is not None and self._panic.would_reign():
+            return Regard(True, "fails its checks, but too few are left: all are used", data)
+        return Regard(False, "fails its health checks", data)
 
     def barred(self, exchange: Exchange, now: float) -> Refusal | None:  # noqa: ARG002  # a phase
         """Nothing, where somebody is healthy: then it was not for us."""

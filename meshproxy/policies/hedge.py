@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from meshproxy.core.explanation import Step, Tries
 from meshproxy.core.fields import Duration, Percent
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Failure
@@ -194,6 +195,25 @@ class Hedge:
     def _wait(self, now: float) -> float:  # noqa: ARG002  # what is fixed has no age
         return self._after
 
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        if exchange.method not in self._methods or exchange.tunnel:
+            yield Step("no second attempt beside the first: not for this method")
+            return
+        after = self._peek(now)
+        if after is None:
+            yield Step("no second attempt beside the first yet: too few answers are known")
+            return
+        saved = self._account.saved + self._share >= 1.0 - 1e-9
+        room = "one is saved up" if saved else "none is saved up: not this time"
+        says = f"a second attempt elsewhere after {after * 1000:.4g} ms without an answer; {room}"
+        yield Step(says, data={"after_seconds": after, "saved": round(self._account.saved, 2)})
+
+    def tries(self, exchange: Exchange) -> Tries:
+        return Tries(beside=int(exchange.method in self._methods and not exchange.tunnel))
+
+    def _peek(self, now: float) -> float | None:  # noqa: ARG002  # what is fixed has no age
+        return self._after
+
     def rival(self, exchange: Exchange, now: float) -> bool:
         """Whether a second attempt may go out now."""
         if exchange.deadline and now >= exchange.deadline:
@@ -227,6 +247,10 @@ class LearnedHedge(Hedge):
     def _wait(self, now: float) -> float:
         learned = self._sketch.percentile(now)
         return 0.0 if learned is None else max(self._least, learned)
+
+    def _peek(self, now: float) -> float | None:
+        learned = self._sketch.peek(now)
+        return None if learned is None else max(self._least, learned)
 
     def settle(self, exchange: Exchange, now: float) -> None:
         """Learn from first attempts alone: a second one goes out when things are slow."""

@@ -152,7 +152,7 @@ class LoadBalancerSpec(Spec):
         parts = [self._over(tier, scope) for tier in tiers]
         balancer: Balancer = parts[0] if len(parts) == 1 else Tiers(parts)
         if self.slow_start and len(scope.cluster.endpoints) > 1:
-            return SlowStart(balancer, self.slow_start, scope.random)
+            return SlowStart(balancer, self.slow_start, scope.random, scope.cluster.endpoints)
         return balancer
 
     def _over(self, endpoints: Sequence[Endpoint], scope: Scope) -> Balancer:
@@ -161,7 +161,9 @@ class LoadBalancerSpec(Spec):
         if self.strategy == "peak_ewma":
             return PeakEwma(endpoints, scope.random, scope.classifier)
         if self.strategy == "least_request":
-            return TwoChoices(endpoints, scope.random, balance.less_crowded)
+            says = "the one of two drawn by weight that has fewer in flight: least_request"
+            prefers, likely = balance.less_crowded, balance.how_likely_less_crowded
+            return TwoChoices(endpoints, scope.random, prefers, likely, says)
         if self.strategy == "round_robin":
             return RoundRobin(endpoints, scope.random)
         if self.strategy == "ring_hash":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.fields import Percent, Timeout
 from meshproxy.core.ledger import Draft
 from meshproxy.core.report import Sample
@@ -109,7 +110,14 @@ class Overload:
         if not pressure.sheds(exchange.priority):
             return None
         self._counts.count(self._direction, exchange.route.name, pressure.why)
-        return Refusal(503, "UO", _DETAILS[pressure.why], self._rule, retry_after=1.0)
+        return self._refusal()
+
+    def _refusal(self) -> Refusal:
+        return Refusal(503, "UO", _DETAILS[self._pressure.why], self._rule, retry_after=1.0)
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        sheds = self._pressure.would_shed(exchange.priority, _asked(exchange))
+        yield Step(_told(self._pressure), self._refusal() if sheds else None)
 
 
 class ShadowOverload:
@@ -127,6 +135,23 @@ class ShadowOverload:
         if pressure.sheds(exchange.priority):
             name = exchange.route.name
             self._counts.count(OverloadSpec.key, self._direction, name, pressure.why)
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        sheds = self._pressure.would_shed(exchange.priority, _asked(exchange))
+        would = "; would be shed, were it not in shadow" if sheds else ""
+        yield Step(f"{_told(self._pressure)}{would}")
+
+
+def _asked(exchange: Exchange) -> int:
+    """How often it has been asked about this one: a fallback leads to another route's share."""
+    return int(exchange.extras is not None and exchange.extras.rescued)
+
+
+def _told(pressure: Pressure) -> str:
+    if not pressure.level:
+        return "this process is not pressed"
+    shed = f"{pressure.share(1):.0%} of the normal and {pressure.share(2):.0%} of the low priority"
+    return f"pressed ({pressure.why}), level {pressure.level:.2f}: {shed} are shed"
 
 
 def bounds(said: OverloadSpec | None, draft: Draft) -> tuple[Gauge | None, Most | None]:

@@ -56,12 +56,21 @@ class Panic:
             self._count()
         return self.on
 
-    def _count(self) -> None:
+    def would_reign(self) -> bool:
+        """The same for those who only ask: nothing is noted and nobody is told."""
+        if self._seen == self._shifts.count:
+            return self.on
+        return breaker.panics(len(self._endpoints), self._usable(), self._share)
+
+    def _usable(self) -> int:
         circuits = self._circuits
-        self.usable = sum(
+        return sum(
             endpoint.healthy and circuits[endpoint].circuit.state is State.CLOSED
             for endpoint in self._endpoints
         )
+
+    def _count(self) -> None:
+        self.usable = self._usable()
         before, self.on = self.on, breaker.panics(len(self._endpoints), self.usable, self._share)
         if before is self.on:
             return

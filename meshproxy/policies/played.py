@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.report import Sample
 from meshproxy.logic.gradient import Bounds
 from meshproxy.logic.rehearsal import House, Rehearsal
@@ -72,6 +73,13 @@ class Shadowed:
                 played.rehearsal.go(guest, now)
 
         exchange.defer(leave)
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        play = self._played.rehearsal
+        seats = (
+            f"{play.in_use} of {self._most()} places would be taken, {play.line.size} would wait"
+        )
+        yield Step(f"in shadow: {seats}; nobody is refused")
 
     def report(self, now: float) -> Mapping[str, Any]:  # noqa: ARG002  # a count has no age
         played = self._played

@@ -7,11 +7,13 @@ shed and queue.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from meshproxy.core.explanation import Step
 from meshproxy.policies.contract import Scope, Spec
 
 if TYPE_CHECKING:
@@ -81,6 +83,10 @@ class Fixed:
     def admit(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
         exchange.more().priority = self._level
 
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        self.admit(exchange, now)
+        yield Step(f"priority {LEVELS[self._level]}")
+
 
 class ByHeader:
     """What the request says, as far as its sender may."""
@@ -102,3 +108,11 @@ class ByHeader:
             level = self._level
         if level != _PLAIN:
             exchange.more().priority = level
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        self.admit(exchange, now)
+        name = self._header.decode()
+        said = self._levels.get(exchange.taken.get(self._header, b""), self._level)
+        vain = said != exchange.priority
+        why = f"{name} says more, but the peer is not trusted" if vain else f"by {name}"
+        yield Step(f"priority {LEVELS[exchange.priority]}, {why}")

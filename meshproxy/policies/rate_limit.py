@@ -29,7 +29,7 @@ from meshproxy.logic.window import Quota
 from meshproxy.policies import keys
 from meshproxy.policies.contract import Scope, Spec
 from meshproxy.policies.gates import Each, Gate, SharedEach, SharedWhole, Tiered, Whole
-from meshproxy.policies.limits import Limit, RateLimits, Refused, Series, Shaded, ShadedLimits
+from meshproxy.policies.limits import Limit, RateLimits, Refused, Series, Shaded
 from meshproxy.policies.shadow import Mode, shadows
 
 
@@ -124,23 +124,19 @@ class RateLimitSpec(Spec):
         return frozenset({*named, self.tiers.header.lower().encode()} if self.tiers else named)
 
     @classmethod
-    def build_all(cls, specs: Sequence[tuple[Any, Scope]]) -> RateLimits | ShadedLimits | None:
+    def build_all(cls, specs: Sequence[tuple[Any, Scope]]) -> RateLimits | None:
         seen: Counter[tuple[str, str]] = Counter()
-        by_mode: dict[Mode, list[Limit]] = {"enforce": [], "shadow": []}
+        limits: list[Limit] = []
         reads: set[bytes] = set()
         for spec, scope in specs:
             name = spec.name or spec.about
             # One that is off keeps its name, so that the others keep their levels.
             seen[scope.owner, name] += 1
             count = seen[scope.owner, name]
-            if spec.mode in by_mode:
-                made = _limit(spec, scope, name if count == 1 else f"{name}-{count}")
-                by_mode[spec.mode].append(made)
+            if spec.mode != "off":
+                limits.append(_limit(spec, scope, name if count == 1 else f"{name}-{count}"))
                 reads |= spec.reads(scope.hops)
-        if not any(by_mode.values()):
-            return None
-        limits = RateLimits(by_mode["enforce"], frozenset(reads))
-        return ShadedLimits(limits, by_mode["shadow"]) if by_mode["shadow"] else limits
+        return RateLimits(limits, frozenset(reads)) if limits else None
 
 
 def _fits_a_window(limit: RateLimitSpec | Tier) -> None:
@@ -171,9 +167,11 @@ def _limit(spec: RateLimitSpec, scope: Scope, name: str) -> Limit:
     """
     kept = (scope.cluster.name, name, spec.per, spec.algorithm)
     gate = _gate(spec, scope, kept)
-    refused = _counter(spec, scope, name, kept)
+    counts = _counts(scope, name, kept)
     written = (spec.model_dump_json(), scope.rule, scope.hops)
     about = {
+        "scope": scope.rule.partition(" (")[0],
+        "upstream": scope.cluster.name,
         "limit": units.write_rate(spec.limit.count, spec.limit.seconds),
         "burst": _burst(spec) if spec.algorithm == "token_bucket" else None,
         "algorithm": spec.algorithm,
@@ -181,20 +179,16 @@ def _limit(spec: RateLimitSpec, scope: Scope, name: str) -> Limit:
         "keys": spec.keys if spec.per else 0,
         "mode": spec.mode,
     }
-    return scope.state(
-        "rate_limit", lambda: Limit(scope.rule, gate, refused, about), *kept, written
-    )
+    return scope.state("rate_limit", lambda: Limit(scope.rule, gate, counts, about), *kept, written)
 
 
-def _counter(
-    spec: RateLimitSpec, scope: Scope, name: str, kept: tuple[Hashable, ...]
-) -> Refused | Shaded:
+def _counts(scope: Scope, name: str, kept: tuple[Hashable, ...]) -> tuple[Refused, Shaded]:
     """What was refused and what would have been are counted apart."""
-    if spec.mode == "shadow":
-        counts = shadows(scope)
-        return scope.state("shaded", lambda: Shaded(scope.direction, name, counts), *kept)
-    series = scope.draft.state(("rate_limited",), Series)
-    return scope.state("rate_limit", lambda: Refused(scope.direction, name, series), *kept)
+    counts, series = shadows(scope), scope.draft.state(("rate_limited",), Series)
+    return (
+        scope.state("rate_limit", lambda: Refused(scope.direction, name, series), *kept),
+        scope.state("shaded", lambda: Shaded(scope.direction, name, counts), *kept),
+    )
 
 
 def _gate(spec: RateLimitSpec, scope: Scope, kept: tuple[Hashable, ...]) -> Gate:

@@ -7,7 +7,7 @@ notes: an attempt's own span, below that of the exchange.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from meshproxy.core.ledger import Draft
@@ -87,6 +87,14 @@ class Recording(Tracing):
         lines = [write(trace_id, span, True, here) for write in self._writers]
         lines.append(OURS % (exchange.attempts, exchange.request_id))
         exchange.added += lines
+
+    def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:
+        """Of a sampled one the server span, drawn as well, is the parent of what is sent on."""
+        trace_id, span, sampled, parent = exchange.trace
+        if sampled:
+            here = Parent(b"", span, True) if parent is None else parent._replace(span_id=span)
+            exchange.trace = (trace_id, span, True, here)
+        return super().departs(exchange, now)
 
     def _alone(self, exchange: Exchange, record: Record) -> Record:
         """A record without a server span: whom it was for is answered already."""

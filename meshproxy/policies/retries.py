@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from meshproxy.core.classify import CONDITIONS, Conditions, read_word
+from meshproxy.core.explanation import Step, Tries
 from meshproxy.core.fields import Duration, Percent, Timeout
 from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Failure
@@ -166,7 +167,26 @@ class RetrySpec(Spec):
         account = scope.draft.state(
             ("retry", name), lambda: Account(name, Reserve(allowance, scope.now))
         )
-        return Retries(self, allowance, account, scope)
+        granted = scope.draft.state(
+            ("route_retries", name, scope.route), lambda: Granted(name, scope.route)
+        )
+        return Retries(self, allowance, account, granted, scope)
+
+
+class Granted:
+    """How many retries one route was granted; what the ledger keeps per route."""
+
+    __slots__ = ("count", "route", "upstream")
+
+    section = "route_retries"
+
+    def __init__(self, upstream: str, route: str) -> None:
+        self.upstream = upstream
+        self.route = route
+        self.count = 0
+
+    def report(self, now: float) -> Mapping[str, Any]:  # noqa: ARG002  # a count has no age
+        return {"upstream": self.upstream, "route": self.route, "retries": self.count}
 
 
 class Account:
@@ -205,21 +225,29 @@ class Retries:
     `out_of_time`."""
 
     __slots__ = (
-        "_account", "_allowance", "_attempts", "_backoff", "_failed", "_random", "_wanted",
+        "_account", "_allowance", "_attempts", "_backoff", "_failed", "_granted", "_random",
+        "_wanted", "_when",
     )  # fmt: skip
 
     reads: ClassVar[frozenset[bytes]] = frozenset((KEY,))
 
     def __init__(
-        self, spec: RetrySpec, allowance: Allowance, account: Account, scope: Scope
+        self,
+        spec: RetrySpec,
+        allowance: Allowance,
+        account: Account,
+        granted: Granted,
+        scope: Scope,
     ) -> None:
         self._attempts = spec.attempts
         # Whoever bounds a try means it to be followed by another.
         when = (*spec.when, "timeout") if spec.per_try_timeout else spec.when
+        self._when = tuple(dict.fromkeys(when))
         self._wanted = Conditions.of(when).hold
         self._backoff = spec.backoff.compiled()
         self._allowance = allowance
         self._account = account
+        self._granted = granted
         self._failed = scope.classifier.failed
         self._random: Random = scope.random
 
@@ -246,8 +274,32 @@ class Retries:
             self._account.count(why_not)
             return None
         self._account.count("granted")
+        self._granted.count += 1
         self._account.recent.add_bad(now)
         return seconds
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:
+        """How often, on what, and whether the upstream could bear one now."""
+        account = self._account
+        counts = account.recent.peek(LOOK_BACK, now)
+        tries = "1 further try" if self._attempts == 1 else f"{self._attempts} further tries"
+        says = f"up to {tries} on {', '.join(self._when)}"
+        if not retry.may_repeat(exchange.method, True, exchange.header(KEY)):
+            method = exchange.method.decode("latin-1")
+            says = f"{says}, only while nothing was sent: {method} is not idempotent"
+        bears = retry.would_spend(self._allowance, account.reserve, counts, now)
+        requests, retries = counts
+        budget = f"{retries} retries of {requests} requests in {LOOK_BACK:g} s"
+        says = f"{says}; the budget has {'room' if bears else 'no room'} ({budget})"
+        yield Step(
+            says, data={"attempts": self._attempts, "when": list(self._when), "budget": bears}
+        )
+
+    def tries(self, exchange: Exchange) -> Tries:  # noqa: ARG002  # of whatever failed
+        """The longest pause is one to which chance adds nothing."""
+        numbers = range(1, self._attempts + 1)
+        pauses = tuple(retry.pause(self._backoff, number, 0.0) for number in numbers)
+        return Tries(further=self._attempts, pauses=pauses, endures=True)
 
     def _pause(self, exchange: Exchange) -> float:
         draw = self._random.random()

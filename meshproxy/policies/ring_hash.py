@@ -8,8 +8,10 @@ on top goes to the next one on the ring (Mirrokni, Thorup, Zadimoghaddam 2016). 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
+from meshproxy.core.explanation import Choice
 from meshproxy.logic import ring
 from meshproxy.logic.cookies import cookie
 from meshproxy.logic.ring import SPACE, Ring
@@ -79,6 +81,17 @@ class RingHash:
             else:
                 full.append(endpoint)
         return self._within(full) if full else again
+
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:
+        """A copy picks: what is counted for a pick is then not counted here."""
+        if not self._key(exchange):
+            able = [endpoint for endpoint in self._endpoints if allowed(endpoint)]
+            says = "no key to hash, so a place on the ring is drawn: ring_hash"
+            chance = 1.0 if len(able) == 1 else None
+            return Choice(tuple((each, chance) for each in able), says) if able else None
+        endpoint = copy(self).pick(exchange, allowed, now)
+        says = "the first on the ring from its key that may be tried and is not too busy: ring_hash"
+        return None if endpoint is None else Choice(((endpoint, 1.0),), says)
 
     def _within(self, full: Sequence[Endpoint]) -> Endpoint:
         """The first that is within the bound when only these share the load.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from meshproxy.core.explanation import Choice
 from meshproxy.core.fields import Timeout
 from meshproxy.logic.cookies import cookie
 from meshproxy.policies.contract import Scope, Spec
@@ -83,6 +84,12 @@ class Sticky:
             return pick(exchange, allowed, now)
 
         return pick_again
+
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # Pick
+        endpoint = self._named(exchange)
+        if endpoint is None or not allowed(endpoint):
+            return None
+        return Choice(((endpoint, 1.0),), f"the cookie {self._name.decode()} names it: sticky")
 
     def respond(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
         """Set the cookie where another endpoint answered; never to one that has just failed."""

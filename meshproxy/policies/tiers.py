@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
+from meshproxy.core.explanation import Choice
 from meshproxy.policies.balancers import Balancer
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 class Tiers:
     """One balancer per tier, the first one's choice first."""
 
-    __slots__ = ("_picks", "reads", "settle")
+    __slots__ = ("_picks", "_tiers", "reads", "settle")
 
     def __init__(self, tiers: Sequence[Balancer]) -> None:
+        self._tiers = tuple(tiers)
         self._picks = tuple(tier.pick for tier in tiers)
         self.reads: Collection[bytes] = {
             name for tier in tiers for name in getattr(tier, "reads", ())
@@ -44,3 +46,8 @@ class Tiers:
                     return endpoint
                 again = again or endpoint
         return again
+
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:
+        """The choice within the first tier of which one may be tried."""
+        choices = (tier.choose(exchange, allowed, now) for tier in self._tiers)
+        return next((choice for choice in choices if choice is not None), None)

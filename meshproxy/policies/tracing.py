@@ -9,14 +9,17 @@ of B3 should.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
-from meshproxy.core.exchange import Exchange
+from meshproxy.core.exchange import Exchange, Telling
+from meshproxy.core.explanation import TOLD, Step
 from meshproxy.core.fields import Percent
 from meshproxy.logic import trace
+from meshproxy.logic.units import write_percent
+from meshproxy.policies import told
 from meshproxy.policies.contract import Scope, Spec
 from meshproxy.policies.export import Export, ExportSpec, off_or_set
 
@@ -44,6 +47,7 @@ _B3_NAMES = frozenset(
 )
 _JAEGER_NAMES = frozenset({b"uber-trace-id"})
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+_TRACE_ID, _SPAN_ID = b"<trace-id>", b"<span-id>"
 OURS = b"x-meshproxy-attempt: %d\r\nx-request-id: %b\r\n"
 
 
@@ -111,6 +115,7 @@ class Tracing:
         "_reads_b3",
         "_reads_jaeger",
         "_reads_w3c",
+        "_share",
         "_writers",
         "replaces",
     )
@@ -118,6 +123,7 @@ class Tracing:
     def __init__(self, spec: TracingSpec, identities: Iterator[tuple[bytes, bytes, bytes]]) -> None:
         self._identities = identities
         self._is_sampled = trace.share_of(spec.sample)
+        self._share = spec.sample
         self._heeds = spec.heed_callers
         self._reads_w3c = "tracecontext" in spec.formats
         self._reads_b3 = "b3" in spec.formats or "b3multi" in spec.formats
@@ -131,7 +137,7 @@ class Tracing:
             for sampled in (False, True)
         )
         self.replaces = (
-            frozenset({b"x-request-id"})
+            frozenset({b"x-request-id", TOLD})
             | (_W3C_NAMES if self._reads_w3c else frozenset())
             | (_B3_NAMES if self._reads_b3 else frozenset())
             | (_JAEGER_NAMES if self._reads_jaeger else frozenset())
@@ -143,6 +149,8 @@ class Tracing:
             return  # it was named before another route took it over
         trace_id, span, request_id = next(self._identities)
         if not self.replaces.isdisjoint(exchange.taken):
+            if TOLD in exchange.taken and told.asks(exchange):
+                exchange.extras = Telling()
             given = exchange.header(b"x-request-id")
             if given is not None and _REQUEST_ID.fullmatch(given) is not None:
                 request_id = given
@@ -158,6 +166,35 @@ class Tracing:
         exchange.trace = (trace_id, span, sampled, None)
         if sampled:
             exchange.deferred.append(Example(exchange))
+
+    def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
+        """Ids that would be drawn are told as `<...>`."""
+        if exchange.request_id:
+            return
+        given, parent = exchange.header(b"x-request-id"), self._parent(exchange)
+        taken = given is not None and _REQUEST_ID.fullmatch(given) is not None
+        exchange.request_id = given if taken and given is not None else b"<request-id>"
+        drawn = self._share >= 1.0  # of a new trace: its id decides, which is drawn
+        exchange.trace = (_TRACE_ID, _SPAN_ID, drawn, None)
+        if parent is not None:
+            continued = self._continued(parent, _TRACE_ID, _SPAN_ID)
+            hangs_on_id = not parent.trace_id and not (self._heeds and parent.sampled is not None)
+            exchange.trace = (*continued[:2], drawn, continued[3]) if hangs_on_id else continued
+        place = "continues the caller's" if parent is not None and parent.trace_id else "begins a"
+        whose = "the caller's" if taken else "new"
+        yield Step(f"{place} trace, {self._odds(parent)}; the request id is {whose}")
+
+    def _odds(self, parent: trace.Parent | None) -> str:
+        if parent is not None and parent.sampled is not None and self._heeds:
+            return f"{'' if parent.sampled else 'not '}sampled, as the caller says"
+        if parent is not None and parent.trace_id:
+            return "sampled" if self._is_sampled(parent.trace_id) else "not sampled"
+        return f"sampled with a chance of {write_percent(self._share)}"
+
+    def departs(self, exchange: Exchange, now: float) -> Sequence[bytes]:  # noqa: ARG002  # a phase
+        trace_id, span, sampled, parent = exchange.trace
+        lines = [write(trace_id, span, sampled, parent) for write in self._writers]
+        return [*lines, OURS % (1, exchange.request_id)]
 
     def _parent(self, exchange: Exchange) -> trace.Parent | None:
         if self._reads_w3c:
@@ -199,6 +236,8 @@ class Tracing:
         lines.append(OURS % (exchange.attempts, exchange.request_id))
         exchange.added += lines
 
-    def respond(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # a phase
-        """Tell the caller the id by which to ask about this request."""
+    def respond(self, exchange: Exchange, now: float) -> None:
+        """Tell the caller the id by which to ask about this request; and why, if it asked."""
         exchange.answer_lines.append(b"x-request-id: " + exchange.request_id + b"\r\n")
+        if exchange.extras is not None and exchange.extras.story is not None:
+            exchange.answer_lines.append(told.line(exchange, now))

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from typing import Any
 
-from meshproxy.core.exchange import Exchange
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import (
     Cluster,
@@ -33,6 +33,7 @@ from meshproxy.settings.addresses import Address
 from meshproxy.settings.chains import Chain, Step
 from meshproxy.settings.forward import Forward, NoTunnel, Permit, permits
 from meshproxy.settings.matches import Match
+from meshproxy.settings.origins import origin
 from meshproxy.settings.routes import UNMATCHED, Routes
 from meshproxy.settings.schema import (
     OFF,
@@ -45,6 +46,7 @@ from meshproxy.settings.schema import (
     Trust,
 )
 from meshproxy.settings.tables import NoService, OutboundTable, ServiceTable
+from meshproxy.settings.targets import Target, tiers, versions
 from meshproxy.settings.validate import Settings, redact
 from meshproxy.settings.views import APP
 from meshproxy.settings.words import CONNECT, UNKNOWN_HOSTS
@@ -55,32 +57,34 @@ class Tools:
     """What compiling needs from the rooms that settings may not import.
 
     `series(direction, route, upstream)` and `cluster_series(upstream)` give the hot side of
-    telemetry, found again after a reload. `sharing` is there where this is one worker of several.
-    `kinds(reads, replaces)` is the head reader's table of request fields. `record` writes the
-    access log; `tell(event, **fields)` the log.
+    telemetry, found again after a reload; `versioned(series, upstream, versions)` makes of a
+    route's series one that counts by the version of each endpoint besides. `kinds(reads,
+    replaces)` is the head reader's table of request fields. `tell(event, **fields)` writes to
+    the log. `sharing` is there where this is one worker of several.
     """
 
     series: Callable[[str, str, str], RouteSeries]
     cluster_series: Callable[[str], ClusterSeries]
     kinds: Callable[[Iterable[bytes], Iterable[bytes]], FieldKinds]
-    record: Callable[[Exchange, float], None]
     random: Random
     tell: Callable[..., None]
     sharing: Sharing | None = None
+    versioned: Callable[[Any, str, Mapping[Endpoint, str]], RouteSeries] = lambda row, *_: row
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A snapshot, and the weights and tiers that its endpoints get when it is swapped in."""
+    """A snapshot, and what its endpoints are told of themselves when it is swapped in."""
 
     snapshot: Snapshot
-    ranks: tuple[tuple[Endpoint, int, int], ...]
+    targets: tuple[tuple[Endpoint, Target], ...]
 
     def adopt(self) -> None:
         """Give the endpoints their weights; right after the swap and before the next pick."""
-        for endpoint, weight, tier in self.ranks:
-            endpoint.weight = weight
-            endpoint.tier = tier
+        for endpoint, target in self.targets:
+            endpoint.weight = target.weight
+            endpoint.tier = target.tier
+            endpoint.version = target.version
 
 
 def compile_snapshot(
@@ -99,7 +103,7 @@ class _Compiler:
     """One run: collects plans and clusters while it walks the file."""
 
     __slots__ = (
-        "_clusters", "_draft", "_joined", "_plans", "_ranks", "_routes", "_settings", "_tools",
+        "_clusters", "_draft", "_joined", "_plans", "_routes", "_settings", "_targets", "_tools",
     )  # fmt: skip
 
     def __init__(
@@ -112,7 +116,7 @@ class _Compiler:
         self._routes = Routes(settings, draft, tools, now)
         self._plans: dict[str, Plan] = {}
         self._clusters: list[Cluster] = []
-        self._ranks: list[tuple[Endpoint, int, int]] = []
+        self._targets: list[tuple[Endpoint, Target]] = []
 
     def run(self, generation: int) -> Compiled:
         file = self._settings.file
@@ -127,10 +131,10 @@ class _Compiler:
             clusters=tuple(self._clusters),
             source=self._settings.effective(),
         )
-        return Compiled(snapshot, tuple(self._ranks))
+        return Compiled(snapshot, tuple(self._targets))
 
     def _inbound(self, inbound: Inbound) -> None:
-        cluster = self._cluster(APP, [(inbound.app, 1, 0)])
+        cluster = self._cluster(APP, [Target(inbound.app)])
         unmatched = self._unmatched("inbound")
         chain = Chain("inbound", (Step(("inbound",), "inbound", inbound),))
         made = self._service(cluster, chain, inbound.routes)
@@ -175,7 +179,10 @@ class _Compiler:
         return self._routes.forward(chain, cluster, label, permit.path, way)
 
     def _outbound_service(self, outbound: Outbound, name: str, service: Service) -> _Made:
-        targets = [(each.address, each.weight, each.tier) for each in service.endpoints]
+        targets = [
+            Target(each.address, each.weight, each.tier, each.version or "")
+            for each in service.endpoints
+        ]
         cluster = self._cluster(name, targets)
         steps = (
             # Said in the defaults, a rule is each service's own: so the name of the service.
@@ -203,11 +210,11 @@ class _Compiler:
         shown: str = redact(label, self._settings.document.secrets)
         return label if shown == label else f"{shown} [{index}]"
 
-    def _cluster(self, name: str, targets: list[tuple[Address, int, int]]) -> Cluster:
-        ranks = [(self._endpoint(name, at), weight, tier) for at, weight, tier in targets]
-        self._ranks += ranks
+    def _cluster(self, name: str, targets: list[Target]) -> Cluster:
+        made = {self._endpoint(name, target.address): target for target in targets}
+        self._targets += made.items()
         series = self._tools.cluster_series(name)
-        cluster = Cluster(name, tuple(each[0] for each in ranks), series, _tiers(ranks))
+        cluster = Cluster(name, tuple(made), series, tiers(made), versions(made))
         self._clusters.append(cluster)
         return cluster
 
@@ -234,8 +241,8 @@ class _Compiler:
             kinds=self._tools.kinds({*reads, *matched} - set(replaces), replaces),
             limits=_limits(self._settings.file.limits),
             trusts=_trusts(self._settings.file.trust, direction),
-            record=self._tools.record,
             routes=tuple(routes),
+            rule=origin(self._settings, (*_where(key), "listen")),
         )
 
 
@@ -260,6 +267,12 @@ class _Made:
         return (name.encode() for match in self.matches for name in match.headers)
 
 
+def _where(key: str) -> tuple[str, ...]:
+    """The place in the file of what listens under `key`."""
+    service = key.removeprefix("outbound.services.")
+    return (key,) if service == key else ("outbound", "services", service)
+
+
 def _outbound_table(
     outbound: Outbound, services: Mapping[str, _Made], unknown: Route, connect: Route
 ) -> OutboundTable:
@@ -272,14 +285,6 @@ def _outbound_table(
         if service.prefix is not None:
             prefixes[service.prefix.encode()] = services[name].table(len(service.prefix))
     return OutboundTable(hosts, prefixes, unknown, connect)
-
-
-def _tiers(ranks: Sequence[tuple[Endpoint, int, int]]) -> tuple[tuple[Endpoint, ...], ...]:
-    """The endpoints by tier, first asked first; nothing where all are in one."""
-    levels = sorted({tier for _, _, tier in ranks})
-    if len(levels) < 2:
-        return ()
-    return tuple(tuple(end for end, _, tier in ranks if tier == level) for level in levels)
 
 
 def _limits(spec: LimitsSpec) -> Limits:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshproxy.core.explanation import Choice, Step
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import Allowed, Endpoint
 from meshproxy.core.route import Guard as AnyGuard
@@ -46,12 +47,22 @@ class Destinations:
             return endpoint
         return self._make(host)
 
-    def _make(self, host: bytes) -> Endpoint | None:
+    def peek(self, host: bytes) -> Endpoint | None:
+        """The same endpoint, or one like it that is not remembered."""
+        return self._endpoints.get(host) or self._new(host)
+
+    def _new(self, host: bytes) -> Endpoint | None:
         found = read(host.decode("latin-1"), self._port)
         if isinstance(found, str):
             return None
         endpoint = Endpoint(str(found), found.host, found.port)
         endpoint.guard = self._guard
+        return endpoint
+
+    def _make(self, host: bytes) -> Endpoint | None:
+        endpoint = self._new(host)
+        if endpoint is None:
+            return None
         while len(self._endpoints) >= MOST:
             # Its idle connections grow old; busy ones close when they are free.
             self._endpoints.popitem(last=False)[1].retired = True
@@ -138,6 +149,20 @@ class Forward:
             return Refusal(403, "FB", detail, self._rule)
         return None
 
+    def explain(self, exchange: Exchange, now: float) -> list[Step]:
+        refusal = self.admit(exchange, now)
+        where = f"outbound.{self._permit.key}"
+        if refusal is not None:
+            return [Step(f"{where} does not let it through", refusal)]
+        says = f"{where} lets it through; its address is judged when its name is looked up"
+        return [Step(says)]
+
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # Pick
+        endpoint = self._destinations.peek(exchange.host)
+        if endpoint is None or not allowed(endpoint):
+            return None
+        return Choice(((endpoint, 1.0),), "the host that was asked for")
+
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
         endpoint = self._destinations.find(exchange.host)
         return endpoint if endpoint is not None and allowed(endpoint) else None
@@ -150,6 +175,9 @@ class NoTunnel:
 
     def __init__(self, rule: str) -> None:
         self._rule = rule
+
+    def explain(self, exchange: Exchange, now: float) -> list[Step]:
+        return [Step("no tunnels are made", self.admit(exchange, now))]
 
     def admit(self, exchange: Exchange, now: float) -> Refusal:  # noqa: ARG002  # a phase
         detail = "CONNECT is off; outbound.connect lists what may be reached"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from meshproxy.core.classify import Classifier
 from meshproxy.core.ledger import Draft
-from meshproxy.core.route import Allowed, Cluster, Endpoint, Route
+from meshproxy.core.route import Allowed, Cluster, Endpoint, Part, Route, RouteSeries
 from meshproxy.core.verdict import Refusal
 from meshproxy.policies.contract import Scope, Spec, gather, picking
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.chains import Chain
-from meshproxy.settings.errors import Path, spell
+from meshproxy.settings.errors import Path
+from meshproxy.settings.origins import origin, rule
 from meshproxy.settings.schema import TOP_LEVEL, policy
 from meshproxy.settings.validate import Settings, redact
 
@@ -54,9 +55,9 @@ class Refuses(Protocol):
 
 
 class Routes:
-    """Makes routes, and remembers which policies each of them has."""
+    """Makes routes."""
 
-    __slots__ = ("_draft", "_hops", "_now", "_policies", "_settings", "_tools", "services")
+    __slots__ = ("_draft", "_hops", "_now", "_settings", "_tools", "services")
 
     def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
         self._settings = settings
@@ -65,35 +66,35 @@ class Routes:
         self._now = now
         trust = settings.file.trust
         self._hops = trust.hops if trust.forwarded_from else 0
-        self._policies: dict[Route, list[object]] = {}
         self.services: dict[str, Route] = {}
 
     def policies(self, routes: Iterable[Route]) -> list[object]:
         """The policies of all these routes, and of those to which they may pass a request on."""
-        built = [policy for route in routes for policy in self._policies[route]]
+        built = [part.policy for route in routes for part in route.parts]
         others = {policy.elsewhere for policy in built if isinstance(policy, Passes)}
-        return [*built, *(policy for route in others for policy in self._policies[route])]
+        return [*built, *(part.policy for route in others for part in route.parts)]
 
     def route(self, chain: Chain, cluster: Cluster, label: str) -> Route:
         """The route at the inner end of `chain`, leading to `cluster`."""
         classifier = Classifier(chain.innermost.place.failures)
-        built = self._all(REGISTRY, chain, cluster, label, classifier)
+        parts = self._all(REGISTRY, chain, cluster, label, classifier)
+        built = [part.policy for part in parts]
         ends = tuple(cluster.endpoints)
-        route = Route(
+        return Route(
             name=label,
             direction=chain.direction,
             cluster=cluster,
             phases=gather(built),
             pick=picking(built),
             classifier=classifier,
-            series=self._tools.series(chain.direction, label, cluster.name),
+            series=self._series(chain.direction, label, cluster),
             rule=self.rule(chain.innermost.path),
             about=self._about(chain),
             lone=ends[0] if len(ends) == 1 else None,
+            parts=tuple(parts),
+            origin=_origin_in(self._settings, chain),
             **_times(chain),
         )
-        self._policies[route] = built
-        return route
 
     def forward(self, chain: Chain, cluster: Cluster, label: str, path: Path, way: Way) -> Route:
         """The route of hosts that a client chooses: `way` admits them and finds their endpoints.
@@ -103,12 +104,13 @@ class Routes:
         classifier = Classifier(chain.innermost.place.failures)
         first = [spec for spec in REGISTRY if spec.key in OF_ALL]
         then = [spec for spec in REGISTRY if spec.key not in OF_ALL | OF_A_SERVICE]
-        built = [
+        parts = [
             *self._all(first, chain, cluster, label, classifier),
-            way,
+            Part(str(path[-1]), way, self.rule(path)),
             *self._all(then, chain, cluster, label, classifier),
         ]
-        route = Route(
+        built = [part.policy for part in parts]
+        return Route(
             name=label,
             direction=chain.direction,
             cluster=cluster,
@@ -118,10 +120,10 @@ class Routes:
             series=self._tools.series(chain.direction, label, cluster.name),
             rule=self.rule(path),
             about=self._about(chain, OF_A_SERVICE),
+            parts=tuple(parts),
+            origin=_origin_in(self._settings, chain),
             **_times(chain),
         )
-        self._policies[route] = built
-        return route
 
     def refusing(self, direction: str, path: Path, label: str, policy: type[Refuses]) -> Route:
         """A route that is traced and counted, and always refused."""
@@ -129,19 +131,21 @@ class Routes:
         classifier = Classifier()
         chain = Chain(direction, ())
         first = [spec for spec in REGISTRY if spec.key in OF_ALL]
-        built = self._all(first, chain, cluster, label, classifier)
-        route = Route(
+        parts = self._all(first, chain, cluster, label, classifier)
+        parts.append(Part(str(path[-1]), policy(self.rule(path)), self.rule(path)))
+        built = [part.policy for part in parts]
+        return Route(
             name=label,
             direction=direction,
             cluster=None,
-            phases=gather([*built, policy(self.rule(path))]),
+            phases=gather(built),
             pick=_nowhere,
             classifier=classifier,
             series=self._tools.series(direction, label, label),
             rule=self.rule(path),
+            parts=tuple(parts),
+            origin=_origin_in(self._settings, chain),
         )
-        self._policies[route] = built
-        return route
 
     def _all(
         self,
@@ -150,9 +154,9 @@ class Routes:
         cluster: Cluster,
         label: str,
         classifier: Classifier,
-    ) -> list[object]:
-        each = (self._build(spec, chain, cluster, label, classifier) for spec in specs)
-        return [made for made in each if made is not None]
+    ) -> list[Part]:
+        each = ((spec, self._build(spec, chain, cluster, label, classifier)) for spec in specs)
+        return [Part(spec.key, made) for spec, made in each if made is not None]
 
     def _build(
         self, spec: type[Spec], chain: Chain, cluster: Cluster, label: str, classifier: Classifier
@@ -178,7 +182,7 @@ class Routes:
             return Scope(
                 direction=chain.direction,
                 route=label,
-                owner=owner,
+                owner=self._owner(owner, chain),
                 rule=self.rule(path),
                 cluster=cluster,
                 classifier=classifier,
@@ -194,9 +198,20 @@ class Routes:
 
         return scope
 
+    def _owner(self, owner: str, chain: Chain) -> str:
+        """People see it: of routes whose match holds a secret, the index tells which is meant."""
+        shown: str = redact(owner, self._settings.document.secrets)
+        return owner if shown == owner else f"{shown}#{chain.innermost.path[-1]}"
+
+    def _series(self, direction: str, label: str, cluster: Cluster) -> RouteSeries:
+        """Where its figures go; by version, too, where the endpoints differ in it."""
+        series = self._tools.series(direction, label, cluster.name)
+        if cluster.versions:
+            return self._tools.versioned(series, cluster.name, cluster.versions)
+        return series
+
     def rule(self, path: Path) -> str:
-        """The place of a rule for people: its path, and file and line where it has one."""
-        return f"{spell(path)} ({self._settings.document.rule(path)})"
+        return rule(self._settings, path)
 
     def _about(self, chain: Chain, without: Collection[str] = ()) -> dict[str, Any]:
         """What the admin port shows of a route: everything that is in force there."""
@@ -214,6 +229,15 @@ def _times(chain: Chain) -> dict[str, Any]:
         "connect_timeout": place.connect_timeout,
         "idle_timeout": place.idle_timeout,
     }
+
+
+def _origin_in(settings: Settings, chain: Chain) -> Callable[..., str]:
+    """Where a key of a route comes from, found when somebody asks."""
+
+    def where(*keys: str) -> str:
+        return origin(settings, keys if keys[0] in TOP_LEVEL else (*chain.innermost.path, *keys))
+
+    return where
 
 
 def _built(value: Spec | None, scope: Scope) -> object | None:

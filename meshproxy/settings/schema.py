@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -18,6 +19,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from meshproxy.core.classify import DEFAULT_FAILURES
 from meshproxy.core.fields import Duration, Percent, Size, Throughput, Timeout
@@ -36,6 +38,7 @@ from meshproxy.settings.words import (
     OrText,
     Prefix,
     Status,
+    Version,
 )
 
 OFF: Literal["off"] = "off"
@@ -153,6 +156,9 @@ class Endpoint(Strict):
     tier: int = Field(
         default=0, ge=0, le=9, description="Asked when no endpoint of a lower tier can be used."
     )
+    version: Version | None = Field(
+        default=None, description="What runs there: figures are kept apart by it."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -239,6 +245,16 @@ AccessField = Annotated[
 ]
 
 
+def _slow_loop(seconds: float) -> float:
+    """Its heartbeat comes every 25 ms: what is shorter than two would be told without cause."""
+    if 0.0 < seconds < 0.05:
+        raise PydanticCustomError("least", "must be at least 50ms, or off")
+    return seconds
+
+
+SlowLoop = Annotated[Timeout, AfterValidator(_slow_loop)]
+
+
 class Logs(Strict):
     """What is written to standard error and how."""
 
@@ -246,6 +262,9 @@ class Logs(Strict):
     format: Literal["json", "text"] = "json"
     access: AccessField = Field(
         default_factory=Access, description="Lines for requests; off: none at all."
+    )
+    slow_loop: SlowLoop = Field(
+        default=0.2, description="Tell the stack of what holds the event loop for longer."
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from meshproxy.core.explanation import Step
 from meshproxy.core.route import Route
 from meshproxy.core.verdict import Refusal
 from meshproxy.logic.match import RouteIndex, Rule
@@ -98,5 +99,11 @@ class NoService:
         self._rule = rule
 
     def admit(self, exchange: Exchange, now: float) -> Refusal:  # noqa: ARG002  # a phase
+        return self._refusal(exchange)
+
+    def explain(self, exchange: Exchange, now: float) -> list[Step]:  # noqa: ARG002  # a phase
+        return [Step("no service has this host or prefix", self._refusal(exchange))]
+
+    def _refusal(self, exchange: Exchange) -> Refusal:
         host = exchange.host[:100].decode("ascii", "backslashreplace")
         return Refusal(404, "NR", f"no service for host {host!r}", self._rule)

@@ -28,6 +28,7 @@ UNKNOWN_HOSTS, CONNECT = "__unknown_hosts__", "__connect__"
 RESERVED_LABELS = frozenset({"default", "__unmatched__", "__other__", UNKNOWN_HOSTS, CONNECT})
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 STATUS_PATTERN = r"^[1-5](xx|[0-9][0-9])$"
+VERSION_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._+-]{0,39})$"
 PREFIX_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
 HOST_PATTERN = r"^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?(:[0-9]{1,5})?$"
 
@@ -98,6 +99,23 @@ Label = Annotated[
     str, BeforeValidator(_read_label), StringConstraints(min_length=1, max_length=100)
 ]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+def _read_version(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(VERSION_PATTERN, value):
+        raise PydanticCustomError(
+            "version",
+            "write a short label of at most 40 of A-Z a-z 0-9 . _ + -,"
+            " a number in quotes: v2 or '1.4'",
+        )
+    return value
+
+
+Version = Annotated[
+    str,
+    BeforeValidator(_read_version),
+    WithJsonSchema({"type": "string", "pattern": VERSION_PATTERN, "examples": ["v2"]}),
+]
 Host = Annotated[
     str,
     StringConstraints(pattern=HOST_PATTERN, to_lower=True, max_length=260),

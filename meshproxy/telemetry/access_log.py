@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
 
 METHOD_BYTES = 32
+FAILED = 500
+"""Statuses from here on are failures, whoever asks for them."""
 
 _TAIL = re.compile(rb"[?#].*", re.DOTALL)
 _CREDENTIALS = re.compile(rb"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?).*@", re.DOTALL)
@@ -55,12 +57,12 @@ class AccessLog:
     """Writes errors, slow ones, those of some statuses and a sample of the rest.
 
     `write` takes the fields of a line, or one as it is. `form` (`json` or `text`) wins over the
-    file.
+    file. `failed` takes the fields of every exchange that did not go well, written or not.
     """
 
     __slots__ = (
-        "_clock", "_errors", "_form", "_least", "_line", "_random", "_sample", "_slower_than",
-        "_statuses", "_write",
+        "_clock", "_errors", "_failed", "_form", "_is_text", "_least", "_line", "_random",
+        "_sample", "_slower_than", "_statuses", "_write",
     )  # fmt: skip
 
     def __init__(
@@ -69,12 +71,15 @@ class AccessLog:
         random: Callable[[], float],
         wall: Callable[[], float],
         form: str | None = None,
+        failed: Callable[[Mapping[str, Any]], None] = lambda fields: None,  # noqa: ARG005
     ) -> None:
         self._write = write
+        self._failed = failed
         self._random = random
         self._clock = Clock(wall)
         self._form = form
-        self._line: Callable[[Exchange, float], Mapping[str, Any] | bytes] = self._fields
+        self._line: Callable[[Exchange, float], Mapping[str, Any] | bytes] = self.fields
+        self._is_text = False
         self._be_silent()
 
     def configure(self, settings: LogsWithAccess) -> None:
@@ -88,7 +93,8 @@ class AccessLog:
         self._slower_than = access.slower_than or float("inf")
         self._sample = access.sample
         form = self._form or access.format or settings.format
-        self._line = self._text if form == "text" else self._fields
+        self._is_text = form == "text"
+        self._line = self._text if self._is_text else self.fields
 
     def _be_silent(self) -> None:
         self._errors = False
@@ -99,19 +105,33 @@ class AccessLog:
     def _watch(self, words: Iterable[str]) -> None:
         self._statuses = statuses_of(words)
         # Looking into a set costs 10 ns, and most statuses lie below all of them.
-        self._least = min(self._statuses, default=1000)
+        self._least = min((FAILED, *self._statuses))
 
     def record(self, exchange: Exchange, now: float) -> None:
         """Write the line of an exchange that has ended, or do not. Costs 0.2 us if not."""
+        if exchange.flags or exchange.status >= self._least:
+            self._record_odd(exchange, now)
+        elif now - exchange.began > self._slower_than or (
+            self._sample and self._random() < self._sample
+        ):
+            self._write(self._line(exchange, now))
+
+    def _record_odd(self, exchange: Exchange, now: float) -> None:
+        """One with a reason code, that failed, or of a status that may be asked for."""
+        fields: Mapping[str, Any] | None = None
+        if exchange.flags or exchange.status >= FAILED:
+            fields = self.fields(exchange, now)
+            self._failed(fields)
         if (
-            (exchange.status >= self._least and exchange.status in self._statuses)
+            exchange.status in self._statuses
             or (exchange.flags and self._errors)
             or now - exchange.began > self._slower_than
             or (self._sample and self._random() < self._sample)
         ):
-            self._write(self._line(exchange, now))
+            self._write(fields if fields and not self._is_text else self._line(exchange, now))
 
-    def _fields(self, exchange: Exchange, now: float) -> dict[str, Any]:
+    def fields(self, exchange: Exchange, now: float) -> dict[str, Any]:
+        """What the line of an exchange says."""
         route, began = exchange.route, exchange.began
         fields: dict[str, Any] = {
             "time": self._clock.text(),
@@ -120,9 +140,9 @@ class AccessLog:
             "direction": route.direction,
             "route": route.name,
             "upstream": route.cluster.name if route.cluster else "",
-            "endpoint": _endpoint(exchange),
+            "endpoint": endpoint_of(exchange),
             "method": plain(exchange.method[:METHOD_BYTES]),
-            "path": _path(exchange),
+            "path": path_of(exchange),
             "status": exchange.status,
             "reason": exchange.flags,
             "duration_ms": _milliseconds(now - began),
@@ -151,13 +171,13 @@ class AccessLog:
         Where Envoy writes x-forwarded-for it has the client; the user agent is never read.
         """
         took = now - exchange.began
-        asked = f"{_quoted(plain(exchange.method[:METHOD_BYTES]))} {_quoted(_path(exchange))}"
+        asked = f"{_quoted(plain(exchange.method[:METHOD_BYTES]))} {_quoted(path_of(exchange))}"
         line = (
             f'[{self._clock.text(ago=took)}] "{asked} HTTP/1.{exchange.minor}"'
             f" {exchange.status} {exchange.flags or '-'} {exchange.bytes_in} {exchange.bytes_out}"
             f' {round(took * 1000)} {_upstream_ms(exchange)} "{_said(exchange.peer.address)}" "-"'
             f' "{_heard(exchange.request_id)}" "{_heard(exchange.host)}"'
-            f' "{_said(_endpoint(exchange))}" {_ours(exchange)}\n'
+            f' "{_said(endpoint_of(exchange))}" {_ours(exchange)}\n'
         )
         return line.encode()
 
@@ -222,13 +242,13 @@ def _level(exchange: Exchange) -> str:
     return "warning" if exchange.flags else "info"
 
 
-def _endpoint(exchange: Exchange) -> str:
+def endpoint_of(exchange: Exchange) -> str:
     """Where the latest attempt went; "" if none was made."""
     endpoint = exchange.endpoint or (exchange.tried[-1] if exchange.tried else None)
     return endpoint.name if endpoint is not None else ""
 
 
-def _path(exchange: Exchange) -> str:
+def path_of(exchange: Exchange) -> str:
     """Without the query, where secrets are; at most 2 KiB of it."""
     return short(plain((exchange.path or unread_path(exchange.target))[: FIELD + 1]))
 

@@ -126,6 +126,7 @@ class Page:
         for name, lines in gathered.items():
             family = family_of(name)
             self.family(family)
+            yield from self.full()
             for labels, value in lines.items():
                 self.line(family, labels, (), value)
                 yield from self.full()

@@ -67,6 +67,19 @@ OVERFLOW = Family(
     "counter",
     "Events counted under __other__ because there were too many series already.",
 )
+VERSION_REQUESTS = Family(
+    "meshproxy_version_requests_total",
+    "counter",
+    "Requests by the version of the endpoint that answered last, of upstreams that have several;"
+    " fallback: something else stood in for its answer.",
+    "upstream,version,code_class",
+)
+VERSION_DURATION = Family(
+    "meshproxy_version_request_duration_seconds",
+    "histogram",
+    "From the request head to the end of the answer, by that version.",
+    "upstream,version",
+)
 BUILD = Family("meshproxy_build_info", "info", "What is running; always 1.", "version,python")
 
 FAMILIES: tuple[Family, ...] = (
@@ -76,6 +89,8 @@ FAMILIES: tuple[Family, ...] = (
     IN_FLIGHT,
     BAD_REQUESTS,
     ATTEMPTS,
+    VERSION_REQUESTS,
+    VERSION_DURATION,
     Family(
         "meshproxy_retries_total",
         "counter",
@@ -195,6 +210,12 @@ FAMILIES: tuple[Family, ...] = (
         "upstream,endpoint,mode",
     ),
     Family(
+        "meshproxy_overrides",
+        "gauge",
+        "Breakers and rate limits that an operator holds otherwise than the file says.",
+        "section",
+    ),
+    Family(
         "meshproxy_endpoint_healthy",
         "gauge",
         "1 as long as its active health checks do not say otherwise, else 0.",
@@ -255,6 +276,27 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "How many configs were in force since the start.",
         merge=max,
+    ),
+    Family(
+        "meshproxy_event_loop_blocked_total",
+        "counter",
+        "Times that one callback held the event loop for longer than logs.slow_loop.",
+    ),
+    Family(
+        "meshproxy_event_loop_blocked_seconds_total",
+        "counter",
+        "Seconds that these took.",
+    ),
+    Family(
+        "meshproxy_process_paused_total",
+        "counter",
+        "Times that the whole process did not run for so long: stopped, or without a processor.",
+    ),
+    Family(
+        "meshproxy_bugs_total",
+        "counter",
+        "Errors of meshproxy itself, by what the log and /debug/bugs know them by.",
+        "fingerprint",
     ),
     Family(
         "meshproxy_log_lines_dropped_total",

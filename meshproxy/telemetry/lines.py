@@ -28,13 +28,9 @@ class Lines:
         self._size = 0
         self.dropped = 0
         self._cut = False  # whether the beginning of a line is written, and no more of it
-        self._poll: select.poll | None = None
         self._at_once = BATCH
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            # A pipe that polls as writable takes this much without blocking (POSIX); to make
-            # it non-blocking instead would do so to everyone who shares it.
-            self._poll = select.poll()
-            self._poll.register(fd, select.POLLOUT)
+        self._poll = _poll(fd)
+        if self._poll is not None:
             self._at_once = select.PIPE_BUF
 
     def write(self, line: bytes) -> None:
@@ -46,6 +42,20 @@ class Lines:
         self._size += len(line)
         if self._size >= BATCH and self._size - len(line) < BATCH:
             self.flush()
+
+    def write_now(self, line: bytes) -> None:
+        """From another thread, past the queue: whoever empties it may be what is stuck.
+
+        `line` is one that a pipe takes whole (PIPE_BUF).
+        """
+        poll = _poll(self._fd)  # one of its own: two threads cannot share one
+        if poll is not None and not poll.poll(0):
+            self.dropped += 1
+            return
+        try:
+            os.write(self._fd, b"\n" + line if self._cut else line)
+        except OSError:
+            self.dropped += 1
 
     def flush(self) -> None:
         """Write what the descriptor takes without making anyone wait."""
@@ -93,3 +103,16 @@ class Lines:
         if written:
             self._pending[0] = self._pending[0][written:]
         self._cut = bool(written) or (self._cut and not whole)
+
+
+def _poll(fd: int) -> select.poll | None:
+    """What tells whether it can be written to; None for a file, which always can.
+
+    A pipe that polls as writable takes PIPE_BUF without blocking (POSIX); to make it
+    non-blocking instead would do so to everyone who shares it.
+    """
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return poll

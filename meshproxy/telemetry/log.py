@@ -41,16 +41,16 @@ class LogSettings(Protocol):
 class Clock:
     """Wall time in the spelling of RFC 3339, to the millisecond, in UTC."""
 
-    __slots__ = ("_second", "_text", "_wall")
+    __slots__ = ("_second", "_text", "wall")
 
     def __init__(self, wall: Callable[[], float]) -> None:
-        self._wall = wall
+        self.wall = wall
         self._second = -1
         self._text = ""
 
     def text(self, ago: float = 0.0) -> str:
         """Now, or so many seconds ago. Each second is spelled once: 0.9 us a call, not 2.5."""
-        now = self._wall() - ago
+        now = self.wall() - ago
         second = int(now)
         if second != self._second:
             self._second = second
@@ -63,7 +63,8 @@ def short(text: str) -> str:
     return text if len(text) <= FIELD else f"{text[: FIELD - 3]}..."
 
 
-def _json(fields: Mapping[str, Any]) -> bytes:
+def json_line(fields: Mapping[str, Any]) -> bytes:
+    """Plain data as one line of JSON, in printable ASCII and bounded."""
     try:
         line = orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
@@ -144,7 +145,7 @@ class Log:
         self._fixed_level = level
         self.fixed_form = form
         self._said = ""
-        self.line: Callable[[Mapping[str, Any]], bytes] = _text if form == "text" else _json
+        self.line: Callable[[Mapping[str, Any]], bytes] = _text if form == "text" else json_line
         self._least = LEVELS.index(level or "info")
 
     def configure(self, settings: LogSettings) -> None:
@@ -152,7 +153,7 @@ class Log:
         if settings.level != self._said:
             self._said = settings.level
             self.set_level(self._fixed_level or settings.level)
-        self.line = _text if (self.fixed_form or settings.format) == "text" else _json
+        self.line = _text if (self.fixed_form or settings.format) == "text" else json_line
 
     def set_level(self, level: str) -> None:
         """Write lines of `level` (one of LEVELS) and above from now on."""
@@ -173,6 +174,13 @@ class Log:
             return
         self._say(said)
         self._lines.flush()
+
+    def tell_now(self, event: str, /, *, level: str = "info", **fields: Any) -> None:
+        """Write one line from another thread, before those that wait: it must be a short one."""
+        if LEVELS.index(level) >= self._least:
+            clock = Clock(self._clock.wall)
+            said = {"time": clock.text(), "level": level, "event": event, **fields}
+            self._lines.write_now(self.line(said))
 
     def _holds_back(self, said: Mapping[str, Any], every: float) -> bool:
         key = repr(sorted(said.items()))
@@ -204,7 +212,7 @@ class Log:
 
         Whoever has lines for a text spells them; fields have their `time`, `level` and `event`.
         """
-        self._lines.write(line if isinstance(line, bytes) else _json(line))
+        self._lines.write(line if isinstance(line, bytes) else json_line(line))
 
     def flush(self) -> None:
         """Write what was gathered, as far as its reader takes it; called now and then."""

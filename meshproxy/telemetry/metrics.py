@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from meshproxy.core.report import Sample
 from meshproxy.telemetry import families, process
 from meshproxy.telemetry.exposition import Example, Groups, Page, labelled
 from meshproxy.telemetry.istio import Istio, Service
+from meshproxy.telemetry.versions import Versions
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
@@ -187,11 +188,22 @@ class Telemetry:
         self._room = Room()
         self._rows: dict[tuple[str, str, str], RouteSeries] = {}
         self._clusters: dict[str, ClusterSeries] = {}
+        self.versions = Versions(BOUNDS)
         self._bad: dict[str, dict[str, int]] = {}
         self._carried: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         python = ".".join(map(str, sys.version_info[:3]))
         labels = (("version", version), ("python", python))
         self._build = Sample(families.BUILD.name, labels, 1)
+
+    @property
+    def rows(self) -> Mapping[tuple[str, str, str], RouteSeries]:
+        """By direction, route and upstream, for whoever reads them."""
+        return self._rows
+
+    @property
+    def clusters(self) -> Mapping[str, ClusterSeries]:
+        """By upstream, for whoever reads them."""
+        return self._clusters
 
     def series(self, direction: str, route: str, upstream: str) -> RouteSeries:
         """The counters of one route, those it had before a reload included."""
@@ -247,6 +259,7 @@ class Telemetry:
             for result, count in cluster.counts().items():
                 page.line(families.ATTEMPTS, cluster.labels, (("result", result),), count)
             yield from page.full()
+        yield from self.versions.render(page)
         yield from page.samples(self._groups(samples))
         yield page.end()
 
@@ -256,7 +269,7 @@ class Telemetry:
         return {
             "requests": sum(sum(row.counts.values()) for row in rows),
             "in_flight": sum(row.in_flight for row in rows),
-            "attempts": sum(sum(cluster.results.values()) for cluster in clusters),
+            "attempts": sum(sum(cluster.counts().values()) for cluster in clusters),
             "bad_requests": sum(sum(counts.values()) for counts in self._bad.values()),
             "request_counters": sum(len(row.counts) for row in rows),
             "series_dropped": self._room.dropped,

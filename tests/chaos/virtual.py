@@ -124,10 +124,11 @@ class Site:
         self._ledger = Ledger()
         self._random = random.Random(1)
         self.pool = Pool(self._dial, self.time)
-        self.pool.conductor = Conductor(self.time, self.time.later, self.pool)
+        self.conductor = Conductor(self.time, self.time.later, self.pool)
+        self.pool.conductor = self.conductor
         self.snapshot = self._compiled(text)
         self.listener = Listener(
-            cast(Any, None), self.snapshot.plans[plan], self.pool.conductor, self.time,
+            cast(Any, None), self.snapshot.plans[plan], self.conductor, self.time,
             Room(1 << 30), self._tell,
         )  # fmt: skip
         self.time.later(_SWEEP_EVERY, self._sweep)
@@ -165,11 +166,11 @@ class Site:
             self.ended.append((exchange, now))
             access.record(exchange, now)
 
+        self.conductor.record_by(record)
         tools = Tools(
             series=lambda *labels: self._counts(),
             cluster_series=lambda upstream: self._counts(),
             kinds=Kinds,
-            record=record,
             random=self._random,
             tell=self._tell,
         )

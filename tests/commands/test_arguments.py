@@ -19,3 +19,11 @@ def test_options_are_not_guessed_from_their_beginning() -> None:
     words = ["run", "--log-level", "debug", "--log-format", "text", "-c", "f.yaml"]
     options = parser().parse_args(words)
     assert (options.log_level, options.log_format, options.config) == ("debug", "text", "f.yaml")
+
+
+def test_an_interval_is_kept_as_it_is_written_and_in_seconds() -> None:
+    for text, seconds in (("250ms", 0.25), ("1.5s", 1.5), ("60s", 60.0)):
+        assert parser().parse_args(["top", "--every", text]).every == (text, seconds)
+    options = parser().parse_args(["top", "--sort", "p99", "--limit", "5", "--once"])
+    assert (options.every, options.sort, options.limit) == (("1s", 1.0), "p99", 5)
+    assert (options.once, options.format) == (True, "table")

@@ -159,7 +159,6 @@ def compiled(file: str, counts: Counts, now: float) -> Plan:
         series=lambda *labels: counts,
         cluster_series=lambda upstream: counts,
         kinds=Kinds,
-        record=lambda exchange, now: None,
         random=random.Random(1),
         tell=lambda event, **fields: None,
     )

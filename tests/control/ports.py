@@ -11,10 +11,19 @@ from typing import Any
 
 from aiohttp import web
 
+from meshproxy.control.history import History
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Identity, Listening
-from meshproxy.core.route import Snapshot
+from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.route import Plan, Snapshot
+from meshproxy.dataplane.foresight import foresee
+from meshproxy.telemetry.access_log import AccessLog
+from meshproxy.telemetry.bugs import Bugs
+from meshproxy.telemetry.figures import Readings
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import Tap
 
 
 @dataclass
@@ -29,6 +38,7 @@ class Stage:
     standing: Standing = field(
         default_factory=lambda: Standing(3, "abc", True, "file", 1000.0, 1000.0)
     )
+    history: History = field(default_factory=History)
     draining: bool = False
     listening: list[Listening] = field(
         default_factory=lambda: [Listening("inbound", "127.0.0.1:15006", True)]
@@ -38,14 +48,34 @@ class Stage:
         default_factory=lambda: Outcome(True, "admin", 4, "def", (), ("a: 1 -> 2",))
     )
     level: str = "info"
+    tap: Tap = field(
+        default_factory=lambda: Tap(
+            AccessLog(lambda fields: None, lambda: 0.5, lambda: 0.0),
+            lambda record: None,
+            lambda: 0.5,
+            lambda: 50.0,
+        )
+    )
     asked: list[Reason] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    recent: Recent = field(default_factory=Recent)
+    clock: float = 50.0
+
+    bugs: Bugs = field(init=False)
+
+    def loop_lag(self) -> float:
+        return 0.002
+
+    def __post_init__(self) -> None:
+        self.readings = Readings(self.telemetry, self.clock - 12.5)
+        self.bugs = Bugs(self.tell, lambda: 1000.0, self.now)
 
     def uptime(self) -> float:
         return 12.5
 
     def now(self) -> float:
-        return 50.0
+        return self.clock
 
     def cells(self) -> list[Any]:
         return self.state
@@ -57,7 +87,10 @@ class Stage:
         yield from (b"", b"# EOF\n") if openmetrics else (b"up", b"", b" 1\n")
 
     def stats(self) -> Mapping[str, Any]:
-        return {"in_flight": 2}
+        return {"in_flight": 2, "connections": {}}
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, self.now())
 
     async def reload(self, reason: Reason) -> Outcome:
         self.asked.append(reason)
@@ -91,9 +124,9 @@ class Told:
 Ask = Callable[..., Awaitable[Told]]
 
 
-def unexpected(event: str, **fields: Any) -> None:
+def unexpected(what: object, **fields: Any) -> None:
     """What aiohttp itself complains of: it should have nothing to."""
-    raise AssertionError((event, fields))
+    raise AssertionError((what, fields))
 
 
 def talk(application: web.Application, script: Callable[[Ask], Awaitable[None]]) -> None:

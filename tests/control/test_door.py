@@ -48,6 +48,9 @@ class Transport:
     def close(self) -> None:
         self.ended = "closed"
 
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
     def abort(self) -> None:
         self.ended = "aborted"
 
@@ -123,6 +126,19 @@ def test_only_fields_that_a_page_may_look_at_go_in() -> None:
     more = b"Upgrade: websocket\r\nCookie: \xff\r\nCookie: b\r\nContent-Encoding: br\r\n"
     house, _, _ = told(ASK + more + b"Accept: text/plain \r\naccept: */*\r\n\r\n")
     assert house.inside[0].heard == ASKED[:-2] + b"accept: text/plain, */*\r\n\r\n"
+
+
+def test_who_stays_is_not_shown_out_and_leaves_by_closing_its_side() -> None:
+    house, door, transport = told(ASK + b"\r\n")
+    assert door.eof_received() is True
+    gone: list[bool] = []
+    door.stay(lambda: gone.append(True))
+    house.time.pass_by(LIFE * 10)
+    assert transport.ended == ""
+    assert door.eof_received() is False
+    assert gone == []
+    door.connection_lost(None)
+    assert gone == [True]
 
 
 def test_a_body_goes_in_as_far_as_its_length() -> None:
@@ -255,6 +271,36 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
     assert transport.ended == "aborted"
 
 
+def test_an_answer_that_goes_on_is_not_given_up_until_it_has_ended() -> None:
+    house, door, transport = told(ASK + b"\r\n")
+    door.stay()
+    house.time.pass_by(10 * LIFE)
+    assert (transport.ended, house.time.pending) == ("", 0)
+    door.finish()
+    house.time.pass_by(LIFE)
+    assert transport.ended == "aborted"
+    house, door, transport = told(ASK + b"\r\n")
+    door.stay()
+    door.abort()
+    door.finish()
+    assert house.time.pending == 0
+
+
+def test_whoever_closes_its_side_of_an_answer_that_goes_on_has_left() -> None:
+    gone: list[int] = []
+    _, door, _ = told(ASK + b"\r\n")
+    door.stay(lambda: gone.append(1))
+    assert door.eof_received() is False
+    door.connection_lost(None)
+    assert gone == [1]
+    _, door, _ = told(ASK + b"\r\n")
+    door.stay(lambda: gone.append(2))
+    door.finish()
+    assert door.eof_received() is True
+    door.connection_lost(None)
+    assert gone == [1], "it has ended before"
+
+
 def test_whoever_has_asked_may_close_its_side() -> None:
     assert told(ASK + b"\r\n")[1].eof_received() is True
     assert told(ASK)[1].eof_received() is False
@@ -317,3 +363,12 @@ def test_closing_waits_for_those_who_have_asked_alone() -> None:
     door.data_received(ASK + b"\r\n")
     house.room.close()
     assert (asking.ended, silent.ended) == ("", "aborted")
+
+
+def test_an_answer_that_takes_its_time_gets_it_on_top() -> None:
+    house, door, transport = told(ASK + b"\r\n")
+    door.take_time(60.0)
+    house.time.pass_by(LIFE + 59.9)
+    assert transport.ended == ""
+    house.time.pass_by(0.2)
+    assert transport.ended == "aborted"

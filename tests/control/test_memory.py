@@ -109,3 +109,15 @@ def test_here_it_says_something() -> None:
 
 def test_giving_back_is_harmless() -> None:
     trim()
+
+
+def test_the_lowest_limit_is_told_and_without_one_all_there_is(machine: Machine) -> None:
+    machine.write("proc/self/cgroup", "0::/pod/me")
+    assert Memory(machine.root).limit == 1000 * MIB
+    machine.second("/pod", 300 * MIB, 1)
+    machine.second("/pod/me", 200 * MIB, 1)
+    assert Memory(machine.root).limit == 200 * MIB
+
+
+def test_where_nothing_can_be_read_there_is_no_limit(tmp_path: Path) -> None:
+    assert Memory(tmp_path).limit == 0

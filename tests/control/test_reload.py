@@ -28,6 +28,7 @@ class Proxy:
     time: float = 100.0
     adopted: list[int] = field(default_factory=list)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    bugs: list[Exception] = field(default_factory=list)
 
     def load(self, data: bytes, generation: int) -> Built:
         text = data.decode()
@@ -60,7 +61,9 @@ def file(tmp_path: Path) -> Path:
 def run(file: Path, steps: Callable[[Reloader[Built], Proxy], Any]) -> Any:
     async def whole() -> Any:
         proxy = Proxy()
-        reloader = Reloader(Watch(file), proxy.load, proxy.adopt, proxy.tell, proxy.wall)
+        reloader = Reloader(
+            Watch(file), proxy.load, proxy.adopt, proxy.tell, proxy.wall, proxy.bugs.append
+        )
         await reloader.begin()
         return await steps(reloader, proxy)
 
@@ -123,6 +126,7 @@ def test_whatever_is_wrong_the_old_one_stays(file: Path, text: str, words: str) 
         proxy.time = 200.0
         outcome = await reloader.reload("signal")
         assert (outcome.ok, outcome.generation, outcome.digest) == (False, 1, "digest of one")
+        assert len(proxy.bugs) == (words in ("KeyError", "UnicodeDecodeError"))
         assert words in outcome.errors[0]
         standing = reloader.standing
         assert (standing.ok, standing.at, standing.succeeded_at) == (False, 200.0, 100.0)
@@ -229,7 +233,9 @@ def test_a_config_without_a_file_reloads_to_itself() -> None:
     async def steps() -> None:
         proxy = Proxy()
         text = Text("standard input", b"one")
-        reloader = Reloader(text, proxy.load, proxy.adopt, proxy.tell, proxy.wall)
+        reloader = Reloader(
+            text, proxy.load, proxy.adopt, proxy.tell, proxy.wall, proxy.bugs.append
+        )
         await reloader.begin()
         assert (await reloader.reload("admin")).ok
         assert await looked(reloader) == []

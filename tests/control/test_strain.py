@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from meshproxy.control.strain import Strain
 
 
@@ -32,6 +34,14 @@ class Scene:
 
     def sampled(self) -> dict[str, float]:
         return {sample.family: sample.value for sample in self.strain.samples()}
+
+
+def test_the_worst_of_late_is_told_and_forgotten_by_and_by() -> None:
+    scene = Scene()
+    scene.strain.look(1000.025, 1000.225)
+    assert scene.strain.lag == pytest.approx(0.2)
+    scene.strain.look(1001.225, 1001.225)
+    assert scene.strain.lag == pytest.approx(0.1)
 
 
 def test_the_gauge_is_told_how_late_a_look_was() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from meshproxy.core.route import Endpoint
 from meshproxy.core.verdict import Failure
+from meshproxy.dataplane.conductor import loud
 from meshproxy.dataplane.dial import LOOKUPS, Dialer, is_ours
 from meshproxy.logic.destination import Guard
 
@@ -80,13 +81,18 @@ def guarded(host: str = "example.com", guard: Guard | None = None) -> Endpoint:
 
 
 def dial(
-    loop: FakeLoop, resolve: Answers | None, endpoint: Endpoint, times: int = 1, seconds: float = 0
+    loop: FakeLoop,
+    resolve: Answers | None,
+    endpoint: Endpoint,
+    times: int = 1,
+    seconds: float = 0,
+    tell_bug: Callable[[Exception], None] = loud,
 ) -> list[Failure | None]:
     """How each of several dials ended."""
     settled: list[Failure | None] = []
 
     async def main() -> None:
-        dialer = Dialer(loop, resolve)  # type: ignore[arg-type]
+        dialer = Dialer(loop, resolve, tell_bug)  # type: ignore[arg-type]
         done = asyncio.Event()
 
         def settle(upstream: Any, failure: Failure | None) -> None:
@@ -137,6 +143,13 @@ def test_an_allowed_address_that_refuses_is_a_failure_of_the_connection() -> Non
 )
 def test_a_name_that_leads_nowhere_is_a_failure_of_the_connection(answer: Answer) -> None:
     assert dial(FakeLoop(up=[]), Answers(answer), guarded()) == [Failure.CONNECT]
+
+
+def test_a_bug_on_the_way_is_told_and_whoever_waits_hears_of_the_end() -> None:
+    bugs: list[Exception] = []
+    ended = dial(FakeLoop(up=[]), Answers(KeyError("odd")), guarded(), tell_bug=bugs.append)
+    assert ended == [Failure.BUG]
+    assert [type(bug) for bug in bugs] == [KeyError]
 
 
 def test_all_addresses_share_one_time_limit() -> None:

@@ -52,7 +52,7 @@ outbound:
       routes:
         - {name: hedged, match: /slow, cache: off, hedge: {after: 1ms, max_extra: 100%}}
     gone:
-      endpoints: [<closed>, <closed_too>]
+      endpoints: [{address: <closed>, version: v1}, {address: <closed_too>, version: v2}]
       retry: {attempts: 2, budget: {ratio: 10%, min_per_second: 1}}
       circuit_breaker: {consecutive_failures: 2, open_for: 100ms, max_open_for: 200ms, panic: 80%}
       fallback: {static: {status: 200, body: instead}}

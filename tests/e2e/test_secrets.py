@@ -41,6 +41,7 @@ inbound:
     - {match: {path: /varied, headers: {authorization: "Bearer ${CANARY_TOKEN}"}}}
     - match: {path: /limited, headers: {x-key: "file:<secret>"}}
       rate_limits: [{name: tight, limit: 1/m, burst: 1, per: "header:x-key"}]
+      concurrency: {max: 5}
 outbound:
   listen: <outbound>
   services:
@@ -56,7 +57,13 @@ ADMIN = (
     "/breakers",
     "/rate-limits",
     "/stats",
+    "/failures",
     "/explain",
+    "/config/text",
+    "/config/history",
+    "/config/history?number=1",
+    f"/explain?url=/filed?{CANARY}&header=X-Key:{IN_FILE}&header=Authorization:{IN_VARIABLE}",
+    f"/explain?url=/limited&header=x-key:{IN_FILE}&client=10.0.0.1",
 )
 PROBES = ("/metrics", "/livez", "/readyz", "/startupz", "/health")
 FULL = Path(__file__).parents[2] / "config" / "meshproxy.yaml"
@@ -89,7 +96,18 @@ def pages(sidecar: Sidecar) -> list[bytes]:
     shown += [sidecar.probe(path) for path in PROBES]
     shown.append(sidecar.probe("/metrics", {"Accept": "application/openmetrics-text"}))
     shown.append(fetch(sidecar.admin, f"/{CANARY}?{CANARY}", headers={"Host": "localhost"}))
-    return [each.head + each.body for each in shown]
+    return [*(each.head + each.body for each in shown), first_event(sidecar)]
+
+
+def first_event(sidecar: Sidecar) -> bytes:
+    """What /live tells at once: among it all that failed of late."""
+    told = b""
+    with Client(sidecar.admin) as client:
+        client.send(b"GET /live HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert client.reader.response_head().status == 200
+        while not told.endswith(b"\n\n"):
+            told += client.reader.take(65536)
+    return told
 
 
 def test_the_secrets_are_in_force(sidecar: Sidecar, origin: Origin) -> None:

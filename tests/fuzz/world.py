@@ -97,6 +97,7 @@ class World:
         self.begun: list[Exchange] = []
         conductor = Watched(self.time, self.time.later, pool)
         conductor.begun = self.begun
+        conductor.record_by(self._record)
         pool.conductor = conductor
         self.pool = pool
         room = Room(1000)
@@ -114,22 +115,14 @@ class World:
     def _loaded(self, generation: int) -> Snapshot:
         """Compile the file and adopt it, as a start or a reload does."""
         rng = random.Random(self._seed + generation)
-        access = AccessLog(self.log.append, rng.random, lambda: 0.0)
+        self._access = AccessLog(self.log.append, rng.random, lambda: 0.0)
         settings = _settings()
-        access.configure(settings.file.logs)
-
-        def record(exchange: Exchange, now: float) -> None:
-            self.ended.append(exchange)
-            wire = exchange.client._transport
-            if exchange.failure is Failure.CLIENT_STALLED and not wire.reading:
-                self.blamed.append(exchange)
-            access.record(exchange, now)
+        self._access.configure(settings.file.logs)
 
         tools = Tools(
             series=self.telemetry.series,
             cluster_series=self.telemetry.cluster_series,
             kinds=Kinds,
-            record=record,
             random=rng,
             tell=_tell,
         )
@@ -138,6 +131,13 @@ class World:
         compiled.adopt()
         self._ledger.keep(draft)
         return compiled.snapshot
+
+    def _record(self, exchange: Exchange, now: float) -> None:
+        self.ended.append(exchange)
+        wire = exchange.client._transport
+        if exchange.failure is Failure.CLIENT_STALLED and not wire.reading:
+            self.blamed.append(exchange)
+        self._access.record(exchange, now)
 
     def reload(self) -> None:
         """The same file again: other plans and routes, the same memory of traffic."""

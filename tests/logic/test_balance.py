@@ -20,6 +20,8 @@ from meshproxy.logic.balance import (
     Draws,
     Turns,
     expected_wait,
+    how_likely_less_crowded,
+    how_likely_sooner,
     less_crowded,
     observe,
     penalty,
@@ -240,3 +242,36 @@ def test_a_choice_costs_the_same_for_three_and_for_a_thousand() -> None:
         return min(timeit.repeat(lambda: drawn.two(source.random()), number=500, repeat=15))
 
     assert cost(1000) < 5 * cost(3)
+
+
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=5), st.floats(0.0, 0.99), st.integers(0, 9))
+def test_turns_that_are_told_are_those_that_come(
+    weights: list[int], start: float, taken: int
+) -> None:
+    turns = Turns([Server(weight=weight) for weight in weights], start)
+    assert turns.is_new()
+    for _ in range(taken):
+        turns.take()
+    told = turns.upcoming()
+    foreseen = [next(told) for _ in range(12)]
+    assert turns.is_new() == (taken == 0)
+    assert [turns.take() for _ in range(12)] == foreseen
+
+
+@given(
+    st.tuples(st.integers(0, 3), st.integers(1, 3), st.floats(0.0, 1.0)),
+    st.tuples(st.integers(0, 3), st.integers(1, 3), st.floats(0.0, 1.0)),
+)
+def test_how_likely_the_other_is_sooner(
+    one: tuple[int, int, float], other: tuple[int, int, float]
+) -> None:
+    """Counted over draws that lie evenly."""
+    first, second = (
+        Server(load=load, weight=weight, cost=cost, cost_at=99.0)
+        for load, weight, cost in (one, other)
+    )
+    draws = [(at + 0.5) / 400 for at in range(400)]
+    share = sum(sooner(first, second, 100.0, draw) for draw in draws) / 400
+    assert how_likely_sooner(first, second, 100.0) == pytest.approx(share, abs=0.003)
+    fewer = less_crowded(first, second, 100.0, 0.5)
+    assert how_likely_less_crowded(first, second, 100.0) == float(fewer)

@@ -265,3 +265,44 @@ def test_an_upstream_that_fails_half_the_time_flaps_ever_more_slowly(
             openings.append((now, circuit.spell))
     for (first, spell), (second, _) in pairwise(openings):
         assert second - first >= spell
+
+
+def test_one_held_open_is_never_due_and_learns_nothing() -> None:
+    circuit = Circuit(0.0)
+    breaker.force(circuit, State.OPEN, 10.0)
+    assert (circuit.state, circuit.since, circuit.until) == (State.OPEN, 10.0, breaker.NEVER)
+    assert not breaker.claim(circuit, Rules(), 1e9)
+    assert not breaker.win(circuit, Rules(), 11.0, 12.0)
+    assert breaker.lose(circuit, Rules(), 11.0, (0, 100)) == ""
+    assert not breaker.vouched(circuit, 1e9)
+    assert circuit.state is State.OPEN
+
+
+def test_one_held_closed_stays_so_and_goes_on_counting() -> None:
+    circuit = Circuit(0.0)
+    breaker.force(circuit, State.CLOSED, 10.0)
+    for _ in range(20):
+        assert breaker.lose(circuit, Rules(), 11.0, (0, 100)) == ""
+    assert (circuit.state, circuit.streak, circuit.until) == (State.CLOSED, 20, 0.0)
+    breaker.free(circuit, 12.0)
+    assert breaker.lose(circuit, Rules(), 13.0, (0, 100)) == "21 failures in a row"
+
+
+def test_one_that_was_held_open_comes_back_by_a_probe() -> None:
+    circuit, rules = Circuit(0.0), Rules(close_after=1)
+    breaker.force(circuit, State.OPEN, 10.0)
+    breaker.free(circuit, 20.0)
+    assert circuit.until <= 20.0
+    assert breaker.claim(circuit, rules, 20.0)
+    assert (circuit.state, circuit.until > 20.0) == (State.HALF_OPEN, True)
+    assert breaker.win(circuit, rules, 20.0, 21.0)
+    assert circuit.state is State.CLOSED
+
+
+def test_one_that_is_open_already_is_held_as_it_is() -> None:
+    circuit = Circuit(0.0)
+    breaker.trip(circuit, Rules(), 5.0, 0.0)
+    breaker.force(circuit, State.OPEN, 10.0)
+    assert (circuit.since, circuit.until) == (5.0, breaker.NEVER)
+    breaker.force(circuit, State.CLOSED, 11.0)
+    assert (circuit.state, circuit.until) == (State.CLOSED, 0.0)

@@ -127,3 +127,15 @@ def test_a_level_counts_as_fresh_only_when_a_fresh_one_would_grant_no_more(
         assert bucket.left(level, later) == burst
     else:
         assert bucket.left(level, later) < burst
+
+
+@given(RATES, BURSTS, lists(floats(0.0, 100.0), max_size=30))
+def test_a_peek_says_what_a_take_then_does_and_changes_nothing(
+    per_second: float, burst: float, times: list[float]
+) -> None:
+    rate, level = Rate(per_second, burst), Level(burst, 0.0)
+    for now in times:
+        before = (level.tokens, level.stamp)
+        foreseen = rate.peek(level, now)
+        assert (level.tokens, level.stamp) == before
+        assert rate.take(level, now) == foreseen

@@ -188,3 +188,24 @@ def test_a_flood_of_keys_costs_a_bounded_piece_of_memory(measure: Any) -> None:
     finally:
         tracemalloc.stop()
     assert held < 16 * 2**20
+
+
+@given(
+    integers(1, 3),
+    lists(tuples(sampled_from([b"a", b"b", b"c", b"d" * 99]), floats(0.0, 5.0)), max_size=40),
+)
+def test_what_is_found_is_what_is_then_spent_from(
+    capacity: int, asks: list[tuple[bytes, float]]
+) -> None:
+    """Also where the look at others makes room first, and where there is none."""
+    rate = Rate(per_second=1.0, burst=2.0)
+    table: Table[Any] = Table()
+    limit, now = keyed(rate, capacity, table), 0.0
+    for key, pause in asks:
+        now += pause
+        before = (dict(table.levels), list(table.ring), table.overflowed)
+        measure, level, shared = limit.find(key, now)
+        foreseen = measure.peek(level, now)
+        assert (dict(table.levels), list(table.ring), table.overflowed) == before
+        assert limit.take(key, now) == foreseen
+        assert shared == (table.overflowed > before[2])

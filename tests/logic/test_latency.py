@@ -88,3 +88,15 @@ def test_a_trickle_of_answers_is_enough_and_old_ones_still_fade() -> None:
         sketch.add(0.01, now)
     assert sketch.percentile(now) is not None
     assert sketch.total <= 2 * BEYOND / 0.05 + MINUTE
+
+
+def test_a_peek_sees_what_is_asked_next_and_remembers_nothing() -> None:
+    sketch, now = Sketch(0.95, 0.0), 0.0
+    assert sketch.peek(now) is None
+    for count in range(400):
+        now += 0.01
+        sketch.add(0.01 * (1 + count % 7), now)
+        foreseen = sketch.peek(now)
+        assert sketch.peek(now) == foreseen
+        if count % 9 == 0:
+            assert sketch.percentile(now) == foreseen

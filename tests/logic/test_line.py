@@ -31,3 +31,13 @@ def test_one_steps_out_once() -> None:
     line: Line[str] = Line()
     line.join("one", 7)
     assert [line.leave("one"), line.leave("one"), line.size] == [True, False, 0]
+
+
+@given(lists(integers(0, 3)), integers(0, 3))
+def test_whether_somebody_would_give_way_is_told_before(ranks: list[int], to: int) -> None:
+    line: Line[int] = Line()
+    for number, rank in enumerate(ranks):
+        line.join(number, rank)
+    foreseen = line.would_give_way(to)
+    assert line.size == len(ranks)
+    assert (line.give_way(to) is not None) == foreseen

@@ -83,3 +83,14 @@ def test_a_share_is_shed_in_turn() -> None:
     pressure = Pressure()
     pressure.level = 1.25
     assert [pressure.sheds(2) for _ in range(8)] == [False, False, False, True] * 2
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_who_would_be_shed_is_who_then_is(rank: int) -> None:
+    pressure = pressed(0.45)
+    for _ in range(50):
+        foreseen = [pressure.would_shed(rank) for _ in range(3)]
+        next_but_one = pressure.would_shed(rank, asked=1)
+        assert foreseen == [pressure.sheds(rank), *foreseen[1:]]
+        assert pressure.would_shed(rank) == next_but_one
+        assert len(set(foreseen)) == 1

@@ -15,6 +15,7 @@ from meshproxy.logic.retry import (
     may_repeat,
     pause,
     spend,
+    would_spend,
 )
 
 draws = st.floats(0.0, 1.0, exclude_max=True)
@@ -138,3 +139,20 @@ def test_no_history_grants_more_than_share_and_reserve_together(
     assert retries <= ratio * requests + burst_size + least * now + 1e-6
     if not least:
         assert retries <= ratio * requests + 1e-6
+
+
+@given(
+    st.floats(0.0, 1.0), st.floats(0.0, 3.0),
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.floats(0.0, 2.0)), max_size=20),
+)  # fmt: skip
+def test_whether_one_would_be_granted_is_told_before(
+    ratio: float, per_second: float, asks: list[tuple[int, int, float]]
+) -> None:
+    allowance = Allowance(ratio, per_second)
+    reserve, now = Reserve(allowance, 0.0), 0.0
+    for requests, retries, pause_ in asks:
+        now += pause_
+        before = (reserve.tokens, reserve.stamp)
+        foreseen = would_spend(allowance, reserve, (requests, retries), now)
+        assert (reserve.tokens, reserve.stamp) == before
+        assert spend(allowance, reserve, (requests, retries), now) == foreseen

@@ -72,3 +72,13 @@ def test_a_window_is_exact_to_one_slice(
 def test_the_last_moment_is_always_within(window: float) -> None:
     tally = told([(99.999, False)])
     assert tally.totals(window, 99.999) == (0, 1)
+
+
+def test_a_peek_into_the_future_forgets_nothing() -> None:
+    tally = Tally()
+    for number in range(20):
+        tally.add_good(100.0 + number)
+    now = tally.totals(10.0, 119.0)
+    assert tally.peek(10.0, 119.0) == now
+    assert tally.peek(10.0, 125.0) < now
+    assert tally.totals(10.0, 119.0) == now

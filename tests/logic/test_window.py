@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from random import Random
 
@@ -202,3 +203,16 @@ def test_a_window_counts_as_fresh_only_when_all_of_it_is_free(
     else:
         assert spent > 0
         assert later <= seconds * (1.0 + 2.0 / SLICES)
+
+
+@given(LIMITS, PERIODS, lists(floats(0.0, 100.0), max_size=40))
+def test_a_peek_says_what_a_take_then_does_and_changes_nothing(
+    limit: int, seconds: float, times: list[float]
+) -> None:
+    quota = Quota(limit, seconds)
+    window = Quota(limit, 2.0 * seconds).fresh(0.0)  # as if a reload had changed the period
+    for now in sorted(times):
+        before = replace(window, counts=window.counts[:])
+        foreseen = quota.peek(window, now)
+        assert window == before
+        assert quota.take(window, now) == foreseen

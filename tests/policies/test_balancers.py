@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproxy.core.route import Endpoint
@@ -239,3 +239,48 @@ def test_what_was_learned_survives_a_reload() -> None:
         exchange.endpoint, exchange.sent_at = endpoint, 100.0
         settle([first], exchange, 200, 100.0 + seconds)
     assert picks(LoadBalancerSpec().build(scope), 1000, now=101.0)["b"] > 980
+
+
+@strategies
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2), st.sampled_from([0.0, 0.01, 0.2]),
+                       st.booleans()), min_size=2, max_size=4),
+)  # fmt: skip
+@settings(max_examples=15, deadline=None)
+def test_the_chances_told_are_those_of_many_picks(
+    strategy: str, ends: list[tuple[int, int, float, bool]]
+) -> None:
+    """Nothing is drawn to tell them."""
+    scope = scope_of(*(f"e{number}" for number in range(len(ends))))
+    able = set()
+    for endpoint, (weight, load, cost, may) in zip(scope.cluster.endpoints, ends, strict=True):
+        endpoint.weight, endpoint.load, endpoint.cost, endpoint.cost_at = weight, load, cost, 99.0
+        able |= {endpoint} if may else set()
+    balancer: Any = LoadBalancerSpec.model_validate(strategy).build(scope)
+    if strategy == "round_robin":
+        balancer.pick(exchange_of(), anyone, 100.0)
+    drawn: Any = scope.random
+    before = drawn.getstate()
+    choice = balancer.choose(exchange_of(), able.__contains__, 100.0)
+    assert drawn.getstate() == before
+    if choice is None:
+        assert not able
+        return
+    chances = dict(choice.candidates)
+    assert sum(chances.values()) == pytest.approx(1.0)
+    count = 1 if strategy == "round_robin" else 1500
+    chosen = [balancer.pick(exchange_of(), able.__contains__, 100.0) for _ in range(count)]
+    for endpoint, share in Counter(chosen).items():
+        assert share / count == pytest.approx(chances[endpoint], abs=0.07)
+
+
+def test_of_very_many_only_who_may_be_picked_is_told() -> None:
+    balancer, endpoints = built("least_request", *(f"e{number}" for number in range(100)))
+    choice = balancer.choose(exchange_of(), lambda endpoint: endpoint is not endpoints[7], 100.0)
+    assert len(choice.candidates) == 99
+    assert {chance for _, chance in choice.candidates} == {None}
+
+
+def test_who_begins_the_turns_is_not_told_as_certain() -> None:
+    balancer, _ = built("round_robin", "a", "b")
+    assert not balancer.choose(exchange_of(), anyone, 100.0).is_certain

@@ -115,8 +115,8 @@ def test_f49_an_upstream_that_flaps_half_the_time_opens_it_at_most_once_per_open
     assert set(scene.turns) <= legal
 
 
-OURS = [Failure.CLIENT_GONE, Failure.CLIENT_STALLED, Failure.DEADLINE, Failure.FORBIDDEN,
-        Failure.OUTRUN, Failure.STALE]  # fmt: skip
+OURS = [Failure.BUG, Failure.CLIENT_GONE, Failure.CLIENT_STALLED, Failure.DEADLINE,
+        Failure.FORBIDDEN, Failure.OUTRUN, Failure.STALE]  # fmt: skip
 
 
 @pytest.mark.parametrize("failure", OURS)

@@ -307,3 +307,86 @@ def test_a_clock_that_jumps_a_day_only_ends_open_times() -> None:
     walk.upstream = lambda endpoint, now: 200
     assert [walk.ask(), walk.ask()] == [200, 200]
     assert state_of(scope, "a")["state"] == "closed"
+
+
+def held(scope: Scope, name: str, order: str, now: float = 100.0) -> None:
+    scope.draft.used["circuit", "payments", name].steer(order, now)
+
+
+def test_one_that_is_held_open_gets_nothing_and_the_refusal_says_who_did_it() -> None:
+    walk, scope = walking("a", outcome=200)
+    held(scope, "a", "open")
+    refusal = walk.ask()
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.reason, refusal.retry_after) == (503, "UO", 0.0)
+    assert refusal.detail == (
+        "circuit breaker: the only endpoint of payments is open, forced by an operator"
+    )
+    walk.now += 1e6
+    assert isinstance(walk.ask(), Refusal)
+    assert walk.sent == []
+
+
+def test_the_others_take_over_for_one_that_is_held_open() -> None:
+    walk, scope = walking("a", "b", outcome=200)
+    held(scope, "a", "open")
+    assert [walk.ask() for _ in range(6)] == [200] * 6
+    assert {endpoint.name for endpoint in walk.sent} == {"b"}
+
+
+def test_the_refusal_counts_those_that_are_held() -> None:
+    walk, scope = walking("a", "b", max_ejected="100%", consecutive_failures=1)
+    walk.ask()
+    walk.ask()
+    held(scope, "a", "open")
+    refusal = walk.ask()
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail.endswith(
+        "all 2 endpoints of payments are open, 1 of them forced by an operator"
+    )
+    assert refusal.retry_after > 0.0
+
+
+def test_panic_does_not_overrule_an_operator() -> None:
+    walk, scope = walking("a", "b", outcome=200, panic="100%")
+    held(scope, "a", "open")
+    assert [walk.ask() for _ in range(4)] == [200] * 4
+    assert {endpoint.name for endpoint in walk.sent} == {"b"}
+
+
+def test_a_check_that_went_well_does_not_overrule_an_operator() -> None:
+    walk, scope = walking("a", outcome=200)
+    held(scope, "a", "open")
+    next(iter(scope.cluster.endpoints)).passed_at = 1e9
+    assert isinstance(walk.ask(), Refusal)
+
+
+def test_one_that_is_held_closed_never_opens_and_still_learns() -> None:
+    walk, scope = walking("a")
+    held(scope, "a", "closed")
+    assert [walk.ask() for _ in range(50)] == [500] * 50
+    told = state_of(scope, "a")
+    assert (told["state"], told["failures_in_a_row"], told["last_failure"]) == ("closed", 50, "500")
+    held(scope, "a", "")
+    assert walk.ask() == 500
+    assert isinstance(walk.ask(), Refusal)
+
+
+def test_one_that_is_let_go_comes_back_step_by_step() -> None:
+    walk, scope = walking("a", outcome=200)
+    held(scope, "a", "open")
+    held(scope, "a", "", walk.now)
+    assert [walk.ask(), walk.ask()] == [200, 200]
+    assert state_of(scope, "a")["state"] == "closed"
+    assert told_of(scope) == [("open", "half_open"), ("half_open", "closed")]
+
+
+def test_explain_tells_that_an_operator_holds_it() -> None:
+    scope = scope_of("a")
+    breaker = built(scope)
+    (endpoint,) = scope.cluster.endpoints
+    held(scope, "a", "open")
+    regard = breaker.regard(endpoint, 101.0)
+    assert (regard.may, regard.says) == (False, "circuit open, forced by an operator")
+    held(scope, "a", "closed")
+    assert breaker.regard(endpoint, 101.0).may

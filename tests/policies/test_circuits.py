@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meshproxy.core.ledger import Ledger
+from meshproxy.core.report import Steerable
 from meshproxy.logic.breaker import State
 from meshproxy.policies.circuits import circuits_of, shifts_of
 
@@ -41,3 +42,41 @@ def test_every_transition_is_a_shift_of_its_cluster() -> None:
     one.turned(State.CLOSED)
     other.turned(State.CLOSED)
     assert shifts_of(scope).count == 2
+
+
+def test_an_operator_holds_one_open_and_lets_it_go() -> None:
+    (each,) = circuits_of(scope_of("a")).values()
+    assert isinstance(each, Steerable)
+    assert (each.orders, each.forced) == (("open", "closed"), "")
+    assert each.names == {"upstream": "payments", "endpoint": "a"}
+    assert "forced" not in each.report(5.0)
+    each.steer("open", 5.0)
+    report = each.report(6.0)
+    assert (report["state"], report["forced"], each.forced) == ("open", "open", "open")
+    assert report["next_try_in_seconds"] is None
+    assert {s.family: s.value for s in each.samples()} == {
+        "meshproxy_breaker_state": 1.0, "meshproxy_breaker_transitions_total": 1.0,
+    }  # fmt: skip
+    each.steer("", 7.0)
+    assert (each.forced, each.report(7.0)["next_try_in_seconds"]) == ("", 0.0)
+
+
+def test_letting_go_of_one_that_nobody_holds_changes_nothing() -> None:
+    (each,) = circuits_of(scope_of("a")).values()
+    each.circuit.state, each.circuit.until = State.OPEN, 99.0
+    each.steer("", 5.0)
+    assert each.circuit.until == 99.0
+
+
+def test_one_that_is_only_tried_out_takes_no_orders() -> None:
+    (tried,) = circuits_of(scope_of("a"), shadow=True).values()
+    assert tried.orders == ()
+
+
+def test_an_order_is_a_shift_of_its_cluster_if_it_changes_the_state() -> None:
+    scope = scope_of("a")
+    (each,) = circuits_of(scope).values()
+    each.steer("closed", 5.0)
+    assert shifts_of(scope).count == 0
+    each.steer("open", 5.0)
+    assert shifts_of(scope).count == 1

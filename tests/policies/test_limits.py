@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis.strategies import integers, lists, tuples
 
 from meshproxy.core.fields import RateOf
+from meshproxy.core.report import Steerable
 from meshproxy.core.verdict import Refusal
 from meshproxy.policies.limits import RateLimits, whole_quota
 
@@ -148,3 +150,83 @@ def test_the_policy_field_is_whole_and_never_more_generous(
 ) -> None:
     assert whole_quota(rate) == quota
     assert quota[0] / quota[1] <= rate.per_second + 1e-9
+
+
+def limit_named(scene: Scene, name: str) -> Any:
+    scene.ledger.keep(scene.draft)
+    (found,) = [
+        cell for _, cell in scene.ledger.cells()
+        if isinstance(cell, Steerable) and cell.names["limit"] == name
+    ]  # fmt: skip
+    return found
+
+
+def test_a_limit_that_is_switched_off_admits_all_and_counts_nothing() -> None:
+    scene = Scene()
+    limits = scene.limits({"name": "few", "limit": "1/h"})
+    assert admitted(limits, 3) == 1
+    few = limit_named(scene, "few")
+    assert (few.orders, few.names) == (
+        ("off", "shadow", "enforce"), {"limit": "few", "scope": "inbound", "upstream": "app"},
+    )  # fmt: skip
+    few.steer("off", NOW)
+    assert admitted(limits, 50) == 50
+    (report,) = scene.reports("rate-limits")
+    assert (report["mode"], report["mode_in_file"], report["forced"]) == ("off", "enforce", "off")
+    assert report["refused"] == 2
+    few.steer("", NOW)
+    assert admitted(limits, 5) == 0
+    assert "forced" not in scene.reports("rate-limits")[0]
+
+
+def test_a_limit_that_is_put_in_shadow_counts_what_it_would_refuse() -> None:
+    scene = Scene()
+    limits = scene.limits({"name": "few", "limit": "2/h"}, {"name": "many", "limit": "9/h"})
+    limit_named(scene, "few").steer("shadow", NOW)
+    assert admitted(limits, 12) == 9
+    assert scene.samples() == {
+        ("meshproxy_rate_limited_total", "inbound", "default", "many"): 3.0,
+        ("meshproxy_shadow_total", "rate_limit", "inbound", "default", "few"): 7.0,
+    }
+    assert {one["name"]: one["refused"] for one in scene.reports("rate-limits")} == {
+        "few": 7, "many": 3,
+    }  # fmt: skip
+
+
+def test_a_limit_in_shadow_can_be_put_in_force() -> None:
+    scene = Scene()
+    limits = scene.limits({"name": "few", "limit": "2/h", "mode": "shadow"})
+    assert admitted(limits, 5) == 5
+    limit_named(scene, "few").steer("enforce", NOW)
+    assert "few" in refused(limits).detail
+    assert scene.reports("rate-limits")[0]["refused"] == 1
+
+
+def test_an_order_reaches_every_route_and_those_that_a_reload_makes() -> None:
+    scene = Scene()
+    one, other = scene.limits({"limit": "1/h"}), scene.limits({"limit": "1/h"})
+    limit_named(scene, "all").steer("off", NOW)
+    assert [admitted(limits, 3) for limits in (one, other)] == [3, 3]
+    scene.reload()
+    assert admitted(scene.limits({"limit": "1/h"}), 3) == 3
+
+
+def test_whoever_holds_a_limit_no_more_is_forgotten() -> None:
+    scene = Scene()
+    for _ in range(5):
+        scene.limits({"limit": "1/h"})
+    gc.collect()
+    assert len(limit_named(scene, "all")._holders) == 0
+
+
+def test_explain_tells_what_an_operator_has_set() -> None:
+    scene = Scene()
+    limits = scene.limits({"name": "few", "limit": "1/h"}, {"name": "many", "limit": "9/h"})
+    few = limit_named(scene, "few")
+    admitted(limits, 1)
+    few.steer("shadow", NOW)
+    steps = list(limits.explain(exchange(), NOW))
+    assert [step.verdict for step in steps] == [None, None]
+    assert steps[1].says.endswith("an operator set it to shadow")
+    few.steer("off", NOW)
+    assert [step.data["mode"] for step in limits.explain(exchange(), NOW)] == ["enforce", "off"]

@@ -202,7 +202,8 @@ def test_the_report_says_what_is_in_force_and_what_is_left() -> None:
     admitted(limits, 2)
     assert scene.reports("rate-limits", NOW) == [
         {
-            "name": "now", "rule": "inbound (mesh.yaml:7)", "limit": "5/s", "burst": 5.0,
+            "name": "now", "rule": "inbound (mesh.yaml:7)", "scope": "inbound", "upstream": "app",
+            "limit": "5/s", "burst": 5.0,
             "algorithm": "token_bucket", "per": [], "keys": 0, "mode": "enforce", "refused": 0,
             "left": 3,
         }

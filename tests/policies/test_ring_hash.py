@@ -173,3 +173,20 @@ def test_weights_of_a_reload_are_those_of_the_ring() -> None:
     scope.cluster.endpoints[1].weight = 9
     counts = Counter(homes(balancer))
     assert counts["b"] > 5 * counts["a"]
+
+
+def test_who_is_told_is_who_is_then_picked_and_telling_counts_for_nothing() -> None:
+    """With more than 16 endpoints, whose requests are not counted anew for each pick."""
+    balancer, _ = scene(*(f"e{number}" for number in range(40)), bound="110%")
+    for user in range(200):
+        told = [balancer.choose(of(user), anyone, 100.0) for _ in range(3)]
+        endpoint = balancer.pick(of(user), anyone, 100.0)
+        assert [each.candidates for each in told] == [((endpoint, 1.0),)] * 3
+        endpoint.load += 1
+    assert balancer.choose(of(1), lambda end: False, 100.0) is None
+
+
+def test_without_a_key_anyone_may_be_picked() -> None:
+    balancer, ends = scene("a", "b", "c")
+    choice = balancer.choose(exchange_of(), lambda end: end is not ends[0], 100.0)
+    assert choice.candidates == ((ends[1], None), (ends[2], None))

@@ -107,3 +107,29 @@ def test_a_retry_rather_tries_it_than_the_same_one_again(strategy: str) -> None:
     exchange = exchange_of()
     exchange.tried = (failed,)
     assert {balancer.pick(exchange, anyone, 1000.0) for _ in range(50)} == {back}
+
+
+@strategies
+def test_while_one_is_on_the_way_back_nobody_is_told_as_certain(strategy: str) -> None:
+    balancer, ends = scene(strategy, "a", "b", "back")
+    ends[2].ramp_since = 1000.0
+    before = balancer.pick(exchange_of(), lambda end: end is not ends[2], 1001.0)
+    assert before is not None
+    told = set()
+    for _ in range(300):
+        choice = balancer.choose(exchange_of(), anyone, 1001.0)
+        candidates = {endpoint for endpoint, _ in choice.candidates}
+        endpoint = balancer.pick(exchange_of(), anyone, 1001.0)
+        assert endpoint in candidates
+        told.add(choice.says)
+    assert any("back 10%" in says for says in told)
+    later = balancer.choose(exchange_of(), anyone, 1031.0)
+    assert "back lately" not in later.says
+
+
+def test_whoever_is_left_alone_is_certain_though_on_the_way_back() -> None:
+    balancer, ends = scene("random", "a", "back")
+    ends[1].ramp_since = 1000.0
+    choice = balancer.choose(exchange_of(), lambda end: end is ends[1], 1001.0)
+    assert choice.candidates == ((ends[1], 1.0),)
+    assert balancer.choose(exchange_of(), lambda end: False, 1001.0) is None

@@ -137,3 +137,13 @@ def test_it_reads_the_cookies_and_leaves_them_to_the_upstream() -> None:
 def test_what_would_break_the_field_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         StickySpec.model_validate(spec)
+
+
+def test_the_endpoint_of_the_cookie_is_told_as_certain_while_it_may_be_tried() -> None:
+    scene = Scene("a", "b", "c")
+    first, line = scene.ask()
+    asked = exchange_of(cookie=pair(line))
+    choice = scene.sticky.choose(asked, lambda end: True, 100.0)
+    assert choice.candidates == ((first.endpoint, 1.0),)
+    assert scene.sticky.choose(asked, lambda end: end is not first.endpoint, 100.0) is None
+    assert scene.sticky.choose(exchange_of(), lambda end: True, 100.0) is None

@@ -80,3 +80,16 @@ def test_a_tier_that_fails_is_left_and_asked_again_when_it_is_back() -> None:
     walk.sent.clear()
     assert not [answer for answer in (walk.ask() for _ in range(10)) if isinstance(answer, Refusal)]
     assert {each.name for each in walk.sent} == {"a", "b"}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("allowed", "names"), [("abcde", "ab"), ("bcde", "b"), ("cde", "cd"), ("e", "e"), ("", "")]
+)
+def test_those_who_are_told_are_of_the_first_tier_that_has_one(
+    strategy: str, allowed: str, names: str
+) -> None:
+    balancer, _ = scene(strategy)
+    choice = balancer.choose(exchange_of(), only(allowed), 100.0)
+    candidates = [] if choice is None else [endpoint.name for endpoint, _ in choice.candidates]
+    assert sorted(candidates) == sorted(names)

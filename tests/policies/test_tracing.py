@@ -198,7 +198,7 @@ def test_nothing_of_a_trace_is_read_or_written_where_propagation_is_off() -> Non
     policy = spec.build(cast(Any, SimpleNamespace(random=random.Random(1))))
     lines = sent(policy, request(traceparent=TRACEPARENT))
     assert set(lines) == {"x-meshproxy-attempt", "x-request-id"}
-    assert policy.replaces == {b"x-request-id"}
+    assert policy.replaces == {b"x-request-id", b"x-meshproxy-explain"}
 
 
 @pytest.mark.parametrize(("sample", "flag"), [("0%", "0"), ("100%", "1")])

@@ -36,7 +36,6 @@ def tools() -> Tools:
         series=lambda *labels: Series(labels),
         cluster_series=lambda upstream: Series((upstream,)),
         kinds=Kinds,
-        record=lambda exchange, now: None,
         random=random.Random(1),
         tell=lambda event, **fields: None,
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from meshproxy.core.ledger import Ledger
-from meshproxy.core.route import Snapshot
+from meshproxy.core.route import Endpoint, Snapshot
 from meshproxy.settings.compile import compile_snapshot
 from meshproxy.settings.validate import validate
 from tests.settings.build import build, tools
@@ -146,3 +150,30 @@ def test_a_snapshot_says_what_it_was_made_of() -> None:
     assert snapshot.generation == 7
     assert snapshot.digest == validate(BOTH.encode(), "f.yaml", {}).digest
     assert snapshot.source["outbound"]["services"]["b"]["listen"] == "127.0.0.1:15102"
+
+
+VERSIONS = """
+outbound:
+  services:
+    a: {endpoints: [{address: '10.0.0.1:80', version: v1}, {address: '10.0.0.2:80', version: v2}]}
+    b: {endpoints: [{address: '10.0.0.3:80', version: v1}, {address: '10.0.0.4:80', version: v1}]}
+    c: {endpoints: ['10.0.0.5:80', '10.0.0.6:80']}
+"""
+
+
+def test_only_a_service_of_several_versions_counts_by_them() -> None:
+    told: list[tuple[str, list[str]]] = []
+
+    def versioned(row: Any, upstream: str, versions: Mapping[Endpoint, str]) -> Any:
+        told.append((upstream, list(versions.values())))
+        return row
+
+    given = replace(tools(), versioned=versioned)
+    ledger = Ledger()
+    settings = validate(VERSIONS.encode(), "f.yaml", {})
+    compiled = compile_snapshot(settings, ledger.open(), given, 0.0, 1)
+    assert told == [("a", ["v1", "v2"])]
+    ends = [end for cluster in compiled.snapshot.clusters for end in cluster.endpoints]
+    assert [end.version for end in ends] == [""] * 6
+    compiled.adopt()
+    assert [end.version for end in ends] == ["v1", "v2", "v1", "v1", "", ""]

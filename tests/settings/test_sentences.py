@@ -26,7 +26,7 @@ def test_the_keys_of_a_place_are_known() -> None:
     assert {"inbound", "outbound", "tracing"} <= keys_at(())
     assert "match" in keys_at(("inbound", "routes", 3))
     assert keys_at(("outbound", "services", "any", "endpoints", 0)) == {
-        "address", "tier", "weight",
+        "address", "tier", "version", "weight",
     }  # fmt: skip
     assert "attempts" in keys_at(("outbound", "services", "any", "routes", 0, "retry"))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from meshproxy.settings.words import Failure, Host, Label, Name, Network, Prefix
+from meshproxy.settings.words import Failure, Host, Label, Name, Network, Prefix, Version
 
 
 def read(kind: Any, value: object) -> object:
@@ -31,6 +31,8 @@ def read(kind: Any, value: object) -> object:
         (Name, "a", "a"),
         (Name, "a-b.c_d", "a-b.c_d"),
         (Prefix, "/a/b-c", "/a/b-c"),
+        (Version, "v2", "v2"),
+        (Version, "1.4.0-rc1+7_a", "1.4.0-rc1+7_a"),
     ],
 )
 def test_a_word_is_read(kind: Any, value: object, meaning: object) -> None:
@@ -45,6 +47,8 @@ def test_a_word_is_read(kind: Any, value: object, meaning: object) -> None:
         (Host, ""), (Host, "a b"), (Host, "http://a"), (Host, "a/b"), (Host, "*"),
         (Label, ""), (Label, "x" * 101), (Label, "ü"), (Label, "a\nb"), (Label, "__unmatched__"),
         (Name, ""), (Name, "-a"), (Name, "a-"), (Name, "a b"), (Name, "x" * 64),
+        (Version, ""), (Version, 2), (Version, 1.4), (Version, "x" * 41), (Version, "a b"),
+        (Version, "__none__"), (Version, "-a"), (Version, 'a"b'), (Version, "v2\n"),
         (Prefix, "/"), (Prefix, "a"), (Prefix, "/a/"), (Prefix, "/a//b"), (Prefix, "/a*"),
     ],
 )  # fmt: skip

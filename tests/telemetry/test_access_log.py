@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -197,6 +198,52 @@ def test_the_command_line_chooses_the_format_then_the_access_log_then_the_log(
     made, lines = log(form=logs, fixed=fixed, format=access, sample=1.0)
     made.record(exchange(), 100.1)
     assert isinstance(lines[0], bytes) is text
+
+
+@pytest.mark.parametrize(
+    ("errors", "fields", "failed"),
+    [
+        (True, {"status": 503, "flags": "UF"}, True),
+        (False, {"status": 503, "flags": "UF"}, True),
+        (False, {"status": 500}, True),
+        (False, {"status": 429, "flags": "RL"}, True),
+        (True, {"status": 403}, False),
+        (True, {}, False),
+    ],
+)
+def test_what_did_not_go_well_is_handed_on_written_or_not(
+    errors: bool, fields: dict[str, Any], failed: bool
+) -> None:
+    lines: list[Mapping[str, Any]] = []
+    handed: list[Mapping[str, Any]] = []
+    access = AccessLog(lines.append, lambda: 1.0, lambda: WALL, failed=handed.append)
+    access.configure(said(errors=errors, statuses=["404"]))
+    access.record(exchange(**fields), 100.1)
+    assert [each["path"] for each in handed] == ["/orders"] * failed
+    assert len(lines) == (failed and errors)
+
+
+def test_what_did_not_go_well_is_handed_on_whatever_the_log_looks_like() -> None:
+    handed: list[Mapping[str, Any]] = []
+    lines: list[Any] = []
+    access = AccessLog(lines.append, lambda: 1.0, lambda: WALL, "text", handed.append)
+    access.configure(said(form="text"))
+    access.record(exchange(status=503, flags="UF"), 100.1)
+    access.configure(SimpleNamespace(format="json", access="off"))
+    access.record(exchange(status=503, flags="UF"), 100.1)
+    assert [each["reason"] for each in handed] == ["UF", "UF"]
+    assert [type(line) for line in lines] == [bytes]
+
+
+@pytest.mark.parametrize(
+    ("now", "sample", "written"), [(100.6, 0.0, True), (100.1, 0.6, True), (100.1, 0.4, False)]
+)
+def test_a_failure_may_get_its_line_for_another_reason(
+    now: float, sample: float, written: bool
+) -> None:
+    access, lines = log(errors=False, sample=sample)
+    access.record(exchange(status=503, flags="UF"), now)
+    assert len(lines) == written
 
 
 def test_a_refusal_names_its_rule() -> None:

@@ -156,3 +156,34 @@ def test_lines_that_a_full_disk_takes_no_more_are_counted_and_spoil_none_after_t
     assert len(whole) + lines.dropped == 20
     assert lines.dropped >= 6
     assert path.read_bytes().endswith(LINE * 5)
+
+
+def test_a_line_of_another_thread_does_not_wait_for_those_in_the_queue(
+    pipe: tuple[int, int],
+) -> None:
+    read_end, write_end = pipe
+    lines = Lines(write_end)
+    lines.write(LINE)
+    lines.write_now(b"now\n")
+    assert everything(read_end) == b"now\n"
+    lines.flush()
+    assert everything(read_end) == LINE
+
+
+def test_in_the_middle_of_a_line_it_begins_a_new_one(pipe: tuple[int, int]) -> None:
+    read_end, write_end = pipe
+    lines = Lines(write_end)
+    lines.write(b"x" * 200_000 + b"\n")
+    lines.flush()
+    everything(read_end)
+    lines.write_now(b"now\n")
+    assert everything(read_end) == b"\nnow\n"
+
+
+def test_it_is_dropped_where_nobody_reads(pipe: tuple[int, int]) -> None:
+    _, write_end = pipe
+    lines = Lines(write_end)
+    lines.write(b"x" * 200_000 + b"\n")
+    lines.flush()
+    lines.write_now(b"now\n")
+    assert lines.dropped == 1

@@ -221,3 +221,15 @@ def test_the_clock_is_right_across_seconds() -> None:
     times = iter([1_700_000_000.0, 1_700_000_000.9999, 1_700_000_001.5])
     clock = Clock(lambda: next(times))
     assert [clock.text()[17:] for _ in range(3)] == ["20.000Z", "20.999Z", "21.500Z"]
+
+
+def test_another_thread_writes_past_the_queue_and_by_the_same_level(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        log = Log(file.fileno(), None, "json", lambda: 0.0)
+        log.write({"time": "", "level": "info", "event": "waits"})
+        log.tell_now("event_loop_blocked", level="warning", seconds=0.2)
+        log.tell_now("detail", level="debug")
+        log.close()
+    events = [orjson.loads(line)["event"] for line in path.read_text().splitlines()]
+    assert events == ["event_loop_blocked", "waits"]

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -38,7 +38,13 @@ _COMMON = {
 
 
 class Sidecar:
-    """One running proxy. `given` fills placeholders of the config; the rest become free ports."""
+    """One running proxy. `given` fills placeholders of the config; the rest become free ports.
+
+    `MODULE` is what is run, and `BUGS` what must not be in its log at the end.
+    """
+
+    MODULE = "meshproxy"
+    BUGS = ("Traceback", '"event":"bug"')
 
     def __init__(
         self, config: str, given: Mapping[str, str], folder: Path, log: Path | None = None
@@ -50,7 +56,7 @@ class Sidecar:
         self.write(config)
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                command("run", "-c", str(self.file)),
+                [sys.executable, "-m", self.MODULE, "run", "-c", str(self.file)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -60,7 +66,7 @@ class Sidecar:
 
     @classmethod
     @contextmanager
-    def running(cls, config: str, log: Path | None = None, **given: str) -> Iterator[Sidecar]:
+    def running(cls, config: str, log: Path | None = None, **given: str) -> Iterator[Self]:
         """Start one, wait until it is ready, and stop it at the end; `log` takes what it says."""
         with tempfile.TemporaryDirectory(prefix="sidecar-") as folder:
             sidecar = cls(config, given, Path(folder), log)
@@ -69,7 +75,7 @@ class Sidecar:
                 yield sidecar
             finally:
                 sidecar.stop()
-            for bug in ("Traceback", '"event":"bug"'):
+            for bug in cls.BUGS:
                 assert bug not in sidecar.logged(), sidecar.logged()[-4000:]
 
     # Configuration
