@@ -12,7 +12,9 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     commands/     one file per thing a person types
         arguments  sources  run  check  starter  remote  tap  top  screen  events
         explain  prose
-    app           the composition root: the only place that knows every room
+    app           the composition root: a sidecar's life, and the only place that knows every room
+    shown         the running sidecar as the two HTTP ports see it
+    parts         what a sidecar is made of, wired to each other
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
         health  strain  memory  export  collector  tap  live  observer  summary

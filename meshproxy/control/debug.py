@@ -1,30 +1,35 @@
 """/debug: what the process itself is doing, for whoever looks for a mistake in it.
 
 Tasks, stacks, memory, a profile, and the errors of the proxy. Reads only, but for tracemalloc,
-which is switched by POST; what takes long is told how long, and bounded.
+which is switched by POST; what takes long is told how long, and bounded. What only a page needs
+is imported when it is asked for: most sidecars never are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.control import heap, tasks
-from meshproxy.control.sampling import CLOCKS, Sampler
+from meshproxy.control import tasks
 from meshproxy.control.serving import Answer, answer, refusal, take_time
 from meshproxy.control.view import View
 from meshproxy.telemetry.bugs import Bug
-from meshproxy.telemetry.flame import svg
-from meshproxy.telemetry.profile import Stacks, collapsed, speedscope, tree
 from meshproxy.telemetry.stacks import block, threads
+
+if TYPE_CHECKING:
+    from meshproxy.control.heap import Tracing
+    from meshproxy.telemetry.profile import Stacks
 
 LONGEST = 60.0
 FASTEST = 500
 """Seconds and samples per second of a profile."""
+TRACE_FOR, TRACE_AT_MOST = 60.0, 600.0
+"""Seconds that tracemalloc stays on."""
 
 PAGES = {
     "/debug/tasks": "the tasks of the event loop and where each waits; format=json|text",
@@ -42,15 +47,15 @@ class WordError(ValueError):
 
 def add_debug(application: web.Application, view: View) -> None:
     """Every page below /debug."""
-    tracing = heap.Tracing(view.now)
+    memory = _Memory(view)
     add = application.router.add_get
     add("/debug", _asked(_index, ()))
     add("/debug/tasks", _asked(lambda query: _tasks(view, query), ("format",)))
     add("/debug/stacks", _asked(_stacks, ("format",)))
     add("/debug/bugs", _asked(lambda query: _bugs(view, query), ()))
-    add("/debug/memory", _asked(lambda query: _memory(view, tracing, query), ("objects",)))
+    add("/debug/memory", _asked(memory.page, ("objects",)))
     add("/debug/profile", _profile(view))
-    switch = _asked(lambda query: _switch(tracing, query), ("tracemalloc", "seconds"))
+    switch = _asked(memory.switch, ("tracemalloc", "seconds"))
     application.router.add_post("/debug/memory", switch)
 
 
@@ -139,27 +144,40 @@ def _bug(bug: Bug) -> dict[str, Any]:
     }
 
 
-async def _memory(view: View, tracing: heap.Tracing, query: Query) -> web.StreamResponse:
-    told = {
-        "process": heap.process(),
-        "kept": heap.kept(view),
-        "collector": heap.collector(),
-        "tracemalloc": {**tracing.state(), "top": await heap.allocations()},
-    }
-    if _one_of(query, "objects", "0", "1") == "1":
-        told["objects"] = await heap.objects()
-    return answer(told)
+class _Memory:
+    """The page of the memory, and the switch of tracemalloc on it."""
 
+    def __init__(self, view: View) -> None:
+        self._view = view
 
-async def _switch(tracing: heap.Tracing, query: Query) -> web.StreamResponse:
-    if "tracemalloc" not in query:
-        raise WordError("tracemalloc: on or off, as in /debug/memory?tracemalloc=on&seconds=60")
-    if _one_of(query, "tracemalloc", "on", "off") == "on":
-        seconds = _number(query, "seconds", heap.TRACE_FOR, 1, heap.TRACE_AT_MOST)
-        tracing.begin(seconds)
-    else:
-        tracing.end()
-    return answer(tracing.state())
+    @cached_property
+    def _tracing(self) -> Tracing:
+        from meshproxy.control.heap import Tracing  # 9 ms, of which tracemalloc takes most
+
+        return Tracing(self._view.now)
+
+    async def page(self, query: Query) -> web.StreamResponse:
+        from meshproxy.control import heap
+
+        with_objects = _one_of(query, "objects", "0", "1") == "1"
+        told = {
+            "process": heap.process(),
+            "kept": heap.kept(self._view),
+            "collector": heap.collector(),
+            "tracemalloc": {**self._tracing.state(), "top": await heap.allocations()},
+        }
+        if with_objects:
+            told["objects"] = await heap.objects()
+        return answer(told)
+
+    async def switch(self, query: Query) -> web.StreamResponse:
+        if "tracemalloc" not in query:
+            raise WordError("tracemalloc: on or off, as in /debug/memory?tracemalloc=on&seconds=60")
+        if _one_of(query, "tracemalloc", "on", "off") == "on":
+            self._tracing.begin(_number(query, "seconds", TRACE_FOR, 1, TRACE_AT_MOST))
+        else:
+            self._tracing.end()
+        return answer(self._tracing.state())
 
 
 def _profile(view: View) -> Answer:
@@ -179,6 +197,8 @@ def _profile(view: View) -> Answer:
             return refusal(422, str(error))
         if busy:
             return refusal(409, "a profile is being taken already")
+        from meshproxy.control.sampling import CLOCKS, Sampler
+
         busy = True
         try:
             take_time(request, seconds)
@@ -194,6 +214,9 @@ def _profile(view: View) -> Answer:
 
 
 def _drawn(stacks: Stacks, form: str, title: str, period: float) -> web.StreamResponse:
+    from meshproxy.telemetry.flame import svg
+    from meshproxy.telemetry.profile import collapsed, speedscope, tree
+
     if form == "collapsed":
         return _text(collapsed(stacks))
     if form == "speedscope":

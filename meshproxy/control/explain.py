@@ -249,6 +249,7 @@ def _endpoint(prospect: Prospect, choice: Choice | None) -> dict[str, Any]:
         "address": endpoint.name,
         "tier": endpoint.tier,
         "weight": endpoint.weight,
+        "version": endpoint.version or None,
         "healthy": endpoint.healthy,
         "circuit": prospect.data.get("circuit"),
         "eligible": prospect.may,

@@ -22,11 +22,13 @@ from meshproxy.core.report import Sampled
 from meshproxy.telemetry.bugs import short_path
 
 TOP = 30
-SLICE = 2000
-"""Objects that are looked at in one turn of the loop: about 1 ms."""
+SLICE, TRACES = 2000, 100
+"""Objects, and traces of tracemalloc, that are looked at in one turn of the loop: 1 ms at most.
+
+Listing them takes 40 ns an object and 1 us a trace, in one go: 2 ms for the objects of a sidecar
+with 10,000 connections.
+"""
 FRAMES = 1
-TRACE_FOR, TRACE_AT_MOST = 60.0, 600.0
-"""Seconds that tracemalloc stays on."""
 
 _STATUS = Path("/proc/self/status")
 
@@ -81,7 +83,7 @@ async def objects() -> dict[str, Any]:
     """By type, those that were made since the start; their own size, without what they refer to."""
     counts: Counter[type] = Counter()
     sizes: Counter[type] = Counter()
-    async for some in _slices(iter(gc.get_objects())):
+    async for some in _slices(iter(gc.get_objects()), SLICE):
         for each in some:
             kind = type(each)
             counts[kind] += 1
@@ -139,7 +141,7 @@ async def allocations() -> list[dict[str, Any]]:
         return []
     sizes: Counter[tuple[str, int]] = Counter()
     counts: Counter[tuple[str, int]] = Counter()
-    async for some in _slices(iter(tracemalloc.take_snapshot().traces)):
+    async for some in _slices(iter(tracemalloc.take_snapshot().traces), TRACES):
         for trace in some:
             frame = trace.traceback[-1]
             where = (frame.filename, frame.lineno)
@@ -151,9 +153,9 @@ async def allocations() -> list[dict[str, Any]]:
     ]
 
 
-async def _slices(things: Iterator[Any]) -> Any:
+async def _slices(things: Iterator[Any], most: int) -> Any:
     """So many at a time, with a turn of the loop before the next."""
-    while some := list(islice(things, SLICE)):
+    while some := list(islice(things, most)):
         yield some
         await asyncio.sleep(0)
 

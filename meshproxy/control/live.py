@@ -8,7 +8,6 @@ computed. A reader that does not keep up is dropped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import orjson
 from aiohttp import web
@@ -137,8 +136,12 @@ class Live:
         one.join(listener)
         try:
             await response.prepare(request)
-            stay(request, listener.end)
-            await listener.hear(response)
+            door = request.transport.get_protocol() if request.transport is not None else None
+            if isinstance(door, Door):
+                # This answer has no end of its own: the door must not wait for one.
+                door.stay(listener.end)
+                await listener.hear(response)
+                door.finish()
         except ConnectionError:
             pass  # it has left
         finally:
@@ -176,12 +179,3 @@ def interval(request: web.Request) -> float | str:
 def spelled(observer: Observer) -> bytes:
     """The event of a look at this moment."""
     return b"data: %b\n\n" % orjson.dumps(observer.look(), default=str)
-
-
-def stay(request: web.Request, gone: Callable[[], None]) -> None:
-    """This answer has no end of its own: the door must not wait for one."""
-    door = request.transport.get_protocol() if request.transport is not None else None
-    if isinstance(door, Door):
-        door.stay(gone)
-    else:
-        gone()  # already

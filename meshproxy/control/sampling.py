@@ -126,7 +126,7 @@ class Sampler:
         weight = max(1, round((now - self._last) / self.period))
         self._last = now
         self.taken += weight
-        self._count(self._main, frame, weight)
+        self._count(self._main, _before(frame), weight)
         if self._everyone:
             others: dict[int, Any] = sys._current_frames()  # noqa: SLF001  # the only way to them
             for ident, other in others.items():
@@ -155,6 +155,17 @@ class Sampler:
     def _learn_names(self) -> None:
         """Before and after: it takes a lock, which what a handler interrupts may hold."""
         self._names |= {each.ident or 0: each.name for each in threading.enumerate()}
+
+
+def _before(frame: FrameType | None) -> FrameType | None:
+    """Where the signal came: one that came in the loop's own code is heard by the next callback,
+    before that has done anything.
+    """
+    if frame is not None and frame.f_lineno == frame.f_code.co_firstlineno:
+        caller = frame.f_back
+        if caller is not None and caller.f_code is _RUN:
+            return caller
+    return frame
 
 
 def _inside(codes: list[CodeType]) -> int:

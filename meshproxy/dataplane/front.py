@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from meshproxy.core.route import Plan
 from meshproxy.dataplane.conductor import Conductor
-from meshproxy.dataplane.listener import Listener, bind
+from meshproxy.dataplane.listener import Bind, Listener
 from meshproxy.dataplane.room import Room
 
 Place = tuple[str, int]
@@ -24,7 +24,7 @@ class BindError(OSError):
 
 
 class Front:
-    """Owns the listening sockets; the only one who opens or closes them."""
+    """Owns the listening sockets, which `bind` makes; the only one who opens or closes them."""
 
     def __init__(
         self,
@@ -33,8 +33,10 @@ class Front:
         clock: Callable[[], float],
         room: Room,
         tell: Callable[..., None],
+        bind: Bind,
     ) -> None:
         self.draining = False
+        self._bind = bind
         self._room = room
         self._tell = tell
         self._loop = loop
@@ -62,7 +64,7 @@ class Front:
             if place in self._open or place in made:
                 continue
             try:
-                made[place] = bind(*place)
+                made[place] = self._bind(*place)
             except OSError as error:
                 for sock in made.values():
                     sock.close()

@@ -19,6 +19,9 @@ from meshproxy.dataplane.room import Room
 
 BACKLOG = 4096
 
+Bind = Callable[[str, int], socket.socket]
+"""Makes a socket that listens on an address; raises OSError."""
+
 
 def _full(rule: str, detail: str) -> bytes:
     """To a client for whom there is no room; nothing of its request is read."""

@@ -7,8 +7,11 @@ because they often hold data; two mistakes in one function with one type are tak
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -82,6 +85,20 @@ class Bugs:
             bug.untold += 1
             self._untold = True
 
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear of what nobody catches: in the loop, in a thread, or where Python cannot raise."""
+
+        def in_the_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            message = context.get("message", "")
+            self.caught(context.get("exception") or message, detail=message)
+
+        def elsewhere(what: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.caught, what.exc_value or what.exc_type())
+
+        loop.set_exception_handler(in_the_loop)
+        sys.unraisablehook = threading.excepthook = elsewhere
+
     def _new(self, mark: str, what: BaseException | str, fields: dict[str, Any]) -> Bug:
         wall = self._wall()
         bug = Bug(
@@ -109,6 +126,9 @@ class Bugs:
             self._untold = self._untold or bug.untold > 0
 
     def samples(self) -> Iterator[Sample]:
+        """Each kind; the one for all others is there from the start, so that there is a zero."""
+        if OTHER not in self._found:
+            yield Sample("meshproxy_bugs_total", (("fingerprint", OTHER),), 0.0)
         for bug in self._found.values():
             labels = (("fingerprint", bug.fingerprint),)
             yield Sample("meshproxy_bugs_total", labels, float(bug.count))

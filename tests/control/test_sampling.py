@@ -84,6 +84,23 @@ def test_a_busy_loop_is_not_taken_for_an_idle_one() -> None:
                for stack in sampler.stacks())  # fmt: skip
 
 
+def test_what_came_before_a_callback_has_begun_is_none_of_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A signal that meets C code of the loop is heard when the next line of Python runs."""
+    timed = Timed(monkeypatch)
+
+    async def whole() -> None:
+        asyncio.get_running_loop().call_soon(callback)
+        await asyncio.sleep(0)
+
+    def callback() -> None: timed.sample(0.01, sys._getframe())  # fmt: skip
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(whole())
+    assert list(timed.sampler.stacks()) == [(IDLE,)]
+
+
 def test_an_idle_loop_is_seen_to_wait() -> None:
     sampler = Sampler(CLOCKS["wall"], 200)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -162,9 +179,9 @@ class Timed:
         )
         self.sampler = Sampler(Clock(signal.SIGPROF, signal.ITIMER_PROF, lambda: self.now), 100)
 
-    def sample(self, after: float) -> None:
+    def sample(self, after: float, frame: FrameType | None = None) -> None:
         self.now += after
-        self.sampler._take(0, sys._getframe())
+        self.sampler._take(0, frame or sys._getframe())
 
 
 def test_samples_are_never_even_and_come_at_the_rate_that_was_asked_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,8 +26,10 @@ OWN = {"Host": "127.0.0.1"}
 class Driven(Sidecar):
     """One that has the mistakes of tests/e2e/driven.py, and may tell of them."""
 
-    MODULE = "tests.e2e.driven"
     BUGS = ("Traceback (most",)
+
+    def words(self) -> list[str]:
+        return [sys.executable, "-m", "tests.e2e.driven", "run", "-c", str(self.file)]
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.log_lines() if line["event"] == event]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from meshproxy.telemetry.bugs import KINDS, LINES, OTHER, RETELL, Bugs, fingerprint, short_path
 
@@ -55,7 +60,9 @@ class Scene:
         self.told.append((event, fields))
 
     def counts(self) -> dict[str, float]:
-        return {sample.labels[0][1]: sample.value for sample in self.bugs.samples()}
+        samples = {sample.labels[0][1]: sample.value for sample in self.bugs.samples()}
+        assert OTHER in samples
+        return {mark: count for mark, count in samples.items() if count}
 
 
 def test_the_first_of_its_kind_is_told_with_its_trace() -> None:
@@ -178,3 +185,54 @@ def test_a_path_is_the_same_on_every_machine() -> None:
     assert short_path("/venv/lib/python3.11/site-packages/aiohttp/web.py") == "aiohttp/web.py"
     assert short_path("/usr/lib/python3.11/asyncio/tasks.py") == "asyncio/tasks.py"
     assert short_path("<string>") == "<string>"
+
+
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sets is put back."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+
+class Unlucky:
+    def __del__(self) -> None:
+        raise OSError("too late")
+
+
+@pytest.mark.usefixtures("hooks")
+def test_what_nobody_catches_is_heard_wherever_it_is_raised() -> None:
+    scene = Scene()
+
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        scene.bugs.listen(loop)
+        loop.call_soon(by_key, "b")
+        loop.call_exception_handler({"message": "something is odd"})
+        thread = threading.Thread(target=by_number, args=("b",))
+        thread.start()
+        thread.join(10.0)
+        Unlucky()
+        while len(scene.told) < 4:
+            await asyncio.sleep(0)
+
+    asyncio.run(whole())
+    assert sorted(fields["error"] for _, fields in scene.told) == [
+        "KeyError: '***'",
+        "OSError: too late",
+        "ValueError: invalid literal for int() with base 10: '***'",
+        "something is odd",
+    ]
+    details = [fields.get("detail") for _, fields in scene.told]
+    assert any(detail and detail.startswith("Exception in callback by_key") for detail in details)
+
+
+@pytest.mark.usefixtures("hooks")
+def test_after_the_end_nobody_listens() -> None:
+    scene = Scene()
+
+    async def whole() -> None:
+        scene.bugs.listen(asyncio.get_running_loop())
+
+    asyncio.run(whole())
+    Unlucky()
+    assert scene.told == []

@@ -40,10 +40,9 @@ _COMMON = {
 class Sidecar:
     """One running proxy. `given` fills placeholders of the config; the rest become free ports.
 
-    `MODULE` is what is run, and `BUGS` what must not be in its log at the end.
+    `BUGS` is what must not be in its log at the end.
     """
 
-    MODULE = "meshproxy"
     BUGS = ("Traceback", '"event":"bug"')
 
     def __init__(
@@ -56,7 +55,7 @@ class Sidecar:
         self.write(config)
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.MODULE, "run", "-c", str(self.file)],
+                self.words(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -77,6 +76,10 @@ class Sidecar:
                 sidecar.stop()
             for bug in cls.BUGS:
                 assert bug not in sidecar.logged(), sidecar.logged()[-4000:]
+
+    def words(self) -> list[str]:
+        """The command that is run."""
+        return command("run", "-c", str(self.file))
 
     # Configuration
 

@@ -1,0 +1,119 @@
+"""The running sidecar from outside: what the probes, the metrics and the admin port ask.
+
+Changes nothing by itself; what an operator tells it goes to the app.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from meshproxy.control import steer
+from meshproxy.control.reload import Outcome, Reason, Reloader, Standing
+from meshproxy.control.view import Identity, Listening
+from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.report import Sample
+from meshproxy.core.route import Plan, Snapshot
+from meshproxy.dataplane.foresight import foresee
+from meshproxy.dataplane.samples import cluster_samples, listener_samples
+from meshproxy.parts import Parts
+from meshproxy.telemetry.metrics import samples_of
+
+
+class Shown:
+    """Implements `control.view.View`. `leaving` says whether it drains, `leave` makes it."""
+
+    def __init__(
+        self, parts: Parts, reloader: Reloader[Any],
+        leaving: Callable[[], bool], leave: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._parts = parts
+        self._reloader = reloader
+        self._leaving = leaving
+        self._leave = leave
+        self.identity = Identity("", "")
+        self.readings = parts.readings
+        self.recent = parts.recent
+        self.history = parts.history
+        self.bugs = parts.bugs
+        self.tap = parts.tap
+
+    @property
+    def source(self) -> str:
+        return self._reloader.source
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        return self._reloader.snapshot
+
+    @property
+    def standing(self) -> Standing:
+        return self._reloader.standing
+
+    @property
+    def draining(self) -> bool:
+        return self._leaving()
+
+    def uptime(self) -> float:
+        return time.monotonic() - self._parts.began
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def loop_lag(self) -> float:
+        return self._parts.strain.lag
+
+    def cells(self) -> Iterable[Any]:
+        return (cell for _, cell in self._parts.ledger.cells())
+
+    def listeners(self) -> Sequence[Listening]:
+        return [
+            Listening(plan.key, f"{plan.host}:{plan.port}", self._parts.front.accepts(plan))
+            for plan in (self.snapshot.plans.values() if self.snapshot else ())
+        ]
+
+    def metrics(self, openmetrics: bool) -> Iterator[bytes]:
+        return self._parts.telemetry.render(openmetrics, self._samples())
+
+    def _samples(self) -> Iterable[Iterable[Sample]]:
+        """In groups, each of one owner: what it tells of is as it was at one moment."""
+        parts = self._parts
+        yield from samples_of(self.cells())
+        yield steer.samples(self.cells())
+        for part in (parts.log, parts.strain, parts.watchdog, parts.bugs, parts.exporter):
+            yield part.samples()
+        yield listener_samples(parts.front)
+        for cluster in self.snapshot.clusters if self.snapshot else ():
+            yield cluster_samples(cluster)
+        standing = self.standing
+        when = standing.succeeded_at
+        yield (
+            Sample("meshproxy_config_last_reload_successful", (), float(standing.ok)),
+            Sample("meshproxy_config_last_reload_success_timestamp_seconds", (), when),
+            Sample("meshproxy_config_generation", (), float(standing.generation)),
+        )
+
+    def stats(self) -> Mapping[str, Any]:
+        listeners = self._parts.front.listeners
+        return {
+            "connections": {one.plan.key: len(one.clients) for one in listeners},
+            **self._parts.telemetry.stats(),
+        }
+
+    def explain(self, plan: Plan, question: Question) -> Explanation:
+        return foresee(plan, question, time.monotonic())
+
+    async def reload(self, reason: Reason) -> Outcome:
+        return await self._reloader.reload(reason)
+
+    def begin_drain(self) -> None:
+        self._leave()
+
+    def tell(
+        self, event: str, /, *, level: str = "info", once_per: float = 0.0, **fields: Any
+    ) -> None:
+        self._parts.log.tell(event, level=level, once_per=once_per, **fields)
+
+    def set_level(self, level: str) -> None:
+        self._parts.log.set_level(level)
