@@ -18,14 +18,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from meshproxy import app
-from meshproxy.control.reload import Outcome, Source
+import orjson
+
+from meshproxy import worker as workers
+from meshproxy.app import CLEAN, FAILED, FORCED
+from meshproxy.control.reload import Outcome, Reason, Source
+from meshproxy.control.rulebook import Rulebook
 from meshproxy.dataplane.listener import bind
 from meshproxy.fleet.board import SEATS, Board
 from meshproxy.fleet.channel import Channel
 from meshproxy.fleet.crew import Crew, Worker
-from meshproxy.fleet.rulebook import Rulebook
 from meshproxy.settings.errors import ConfigError
+from meshproxy.telemetry import sums
 from meshproxy.telemetry.log import Log
 
 TICK = 0.1
@@ -51,7 +55,7 @@ class Supervisor:
         self._draining = False
         self._drain_ends = 0.0
         self._signals: list[int] = []
-        self._code = app.CLEAN
+        self._code = CLEAN
 
     def run(self) -> int:
         """Bind, start the workers, and look after them; returns the exit code."""
@@ -60,9 +64,9 @@ class Supervisor:
         except (ConfigError, OSError) as error:
             text = str(error) if isinstance(error, ConfigError) else f"{self._rules.name}: {error}"
             print(text, file=sys.stderr)  # noqa: T201  # a person waits for it
-            return app.FAILED
+            return FAILED
         self._log.configure(self._rules.settings.file.logs)
-        app.preload()
+        workers.preload()
         self._listen_to_signals()
         self._crew.want(self._rules.workers)
         looked = 0.0
@@ -74,7 +78,8 @@ class Supervisor:
                 looked = now
                 self._look(now)
             for key, events in self._selector.select(TICK):
-                self._happened(*key.data, events)
+                what, worker = key.data
+                self._happened(what, worker, events)
         self._rules.close()
         self._log.tell("stopped", workers=0)
         return self._code
@@ -99,9 +104,9 @@ class Supervisor:
             if now >= self._drain_ends:
                 for worker in self._crew.workers.values():
                     os.kill(worker.pid, signal.SIGKILL)
-                    self._code = app.FORCED
+                    self._code = FORCED
         elif self._rules.changed(now):
-            self._reload("file", lambda outcome: None)
+            self._reload("file")
         self._log.flush()
 
     def _ended(self, worker: Worker) -> None:
@@ -109,10 +114,10 @@ class Supervisor:
         last = seat.dump()
         code = self._crew.ended(worker, time.monotonic())
         if last:
-            self.board.ours.publish(app.inherit(self.board.ours.dump(), last))
+            self.board.ours.publish(_inherited(self.board.ours.dump(), last))
             self.board.ours.pid = os.getpid()
         if self._draining and code != 0:
-            self._code = app.FORCED if code == app.FORCED else self._code
+            self._code = FORCED if code == FORCED else self._code
 
     # Workers' questions
 
@@ -133,6 +138,10 @@ class Supervisor:
             answer({})
         elif do == "everyone":
             self._everyone(message["say"], answer, but=worker)
+        elif do == "to":
+            to = self._crew.workers.get(message["seat"])
+            if to is not None:
+                self._crew.send(to, message["say"])
 
     def _everyone(
         self, say: dict[str, Any], answer: Callable[[dict[str, Any]], None], but: Worker | None
@@ -153,9 +162,11 @@ class Supervisor:
 
     # Reload
 
-    def _reload(self, reason: str, done: Callable[[Outcome], None]) -> None:
+    def _reload(self, reason: Reason, done: Callable[[Outcome], None] = lambda _: None) -> None:
         fresh, outcome = self._rules.renew(reason)
         if fresh is None:
+            for worker in self._crew.workers.values():
+                self._crew.send(worker, {"do": "outcome", "outcome": asdict(outcome)})
             done(outcome)
             return
         say = {"do": "adopt", **self._rules.handed(), "outcome": asdict(outcome)}
@@ -191,7 +202,7 @@ class Supervisor:
         signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
         self._wakes = (read, write)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, frame: self._signals.append(number))
+            signal.signal(number, lambda number, _frame: self._signals.append(number))
         self._selector.register(read, selectors.EVENT_READ, ("signal", None))
 
     def _signalled(self) -> None:
@@ -199,12 +210,12 @@ class Supervisor:
         while self._signals:
             number = self._signals.pop(0)
             if number == signal.SIGHUP:
-                self._reload("signal", lambda outcome: None)
+                self._reload("signal")
             elif self._draining:
                 self._log.tell("forced", level="warning", signal=signal.Signals(number).name)
                 for worker in self._crew.workers.values():
                     os.kill(worker.pid, signal.SIGKILL)
-                self._code = app.FORCED
+                self._code = FORCED
             else:
                 self._drain()
 
@@ -221,10 +232,26 @@ class Supervisor:
     # In the child
 
     def _work(self, seat: int, channel: Channel) -> NoReturn:
-        code = app.FAILED
+        code = FAILED
         try:
             for one in self._wakes:
                 one.close()
-            code = app.work(self._rules.hand_over(), self.board, seat, channel, *self._given)
+            code = workers.work(self._rules.hand_over(), self.board, seat, channel, *self._given)
         finally:
             os._exit(code)
+
+
+def _inherited(before: bytes, last: bytes) -> bytes:
+    """What the dead have counted, with one more of them."""
+    one = sums.lasting(orjson.loads(last))
+    both = sums.joined(orjson.loads(before), one) if before else one
+    return orjson.dumps({**both, "seat": -1, "pages": {}, "failures": [0, []]})
+
+
+def run(source: Source, level: str | None = None, log_format: str | None = None) -> int:
+    """Run a sidecar of several workers until it is told to end; returns the exit code."""
+    log = Log(sys.stderr.fileno(), level, log_format, time.time)
+    try:
+        return Supervisor(source, log, level, log_format).run()
+    finally:
+        log.close()

@@ -2,31 +2,54 @@
 
 Inherits everything from the supervisor that forked it: bound sockets, the config's bytes, the
 board, and one end of a line. What the app asks of the world (bind an address, reload, share a
-limit, sum up what all have counted) is answered by these here.
+limit) and what the two ports ask of the other workers is answered by these here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from meshproxy.app import App
+import orjson
+
+from meshproxy.app import App, live
+from meshproxy.control.admin import pages
+from meshproxy.control.company import added
 from meshproxy.control.followed import Followed
+from meshproxy.control.orders import obey
 from meshproxy.control.reload import Outcome, Reason
 from meshproxy.control.rulebook import Handed
+from meshproxy.control.steer import WrongOrderError
+from meshproxy.control.watch import Text
+from meshproxy.core.report import Sample
 from meshproxy.fleet.board import Board
 from meshproxy.fleet.channel import Channel, ClosedError
-from meshproxy.fleet.member import Member
-from meshproxy.fleet.tie import Tie
+from meshproxy.fleet.member import Joining, Member
+from meshproxy.fleet.tie import Message, Tie
+from meshproxy.telemetry import sums
+from meshproxy.telemetry.log import Log
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.recent import Recent
+from meshproxy.telemetry.tap import CrowdedError, Listener
 
-Place = tuple[str, int]
+PATIENCE = 0.15
+"""Seconds for the other workers to publish; one that is stuck or new is shown as it was last."""
+
+LOOK = 0.005
+"""Seconds between two looks whether they have."""
+
+TAP = 0.05
+"""Seconds in which lines for another worker's tap are gathered."""
+
+Put = Callable[[bytes], None]
 
 
 class Ties:
-    """What ties an app to the other workers of its sidecar."""
+    """What ties an app to the other workers of its sidecar; implements `control.view.Company`."""
 
     def __init__(
         self, handed: Handed, board: Board, seat: int, channel: Channel,
@@ -35,10 +58,18 @@ class Ties:
         self._handed = handed
         self._sockets = dict(handed.sockets)
         self._loop = loop
-        self.tie = Tie(channel, loop)
-        self.member = Member(board, seat, self._dump)
-        self._app: App | None = None
-        self._followed: Followed[Any] | None = None
+        self._tie = Tie(channel, loop)
+        self.member = Member(board, seat, self._told)
+        self._app: App = None  # type: ignore[assignment]  # until it asks for its reloader
+        self._followed: Followed[Any] = None  # type: ignore[assignment]  # likewise
+        self._joining: Joining | None = None
+        self._asked_for_pages = False
+        self._heard: list[dict[str, Any]] = []
+        self._failed = Recent()
+        self._failed_before: dict[int, int] = {}
+        self._puts: dict[int, Put] = {}
+        self._lent: dict[tuple[int, int], tuple[Listener, asyncio.Task[None]]] = {}
+        self._next = 0
 
     # What the app asks
 
@@ -53,23 +84,202 @@ class Ties:
         self._followed = Followed(self._handed.source, first, load, adopt, self._reload, time.time)
         return self._followed
 
+    def joining(self) -> Joining:
+        """What the next compile shares."""
+        self._joining = self.member.joining()
+        return self._joining
+
+    def adopted(self) -> None:
+        """What was compiled last is in force."""
+        if self._joining is not None:
+            self.member.adopt(self._joining)
+
     def open(self) -> None:
         """The app serves: tell it, and listen to the supervisor from now on."""
-        handlers = {"adopt": self._adopt, "outcome": self._outcome, "do": self._do}
-        self.tie.open(handlers, self._lost)
-        self.tie.tell("ready")
+        handlers = {
+            "adopt": self._adopt, "outcome": self._outcome, "order": self._order,
+            "tap": self._tap, "untap": self._untap, "lines": self._lines,
+        }  # fmt: skip
+        self._app.shown.recent = self._failed
+        self._tie.open(handlers, self._app.leave)
+        self._tie.tell("ready")
 
-    async def everyone(self, **say: Any) -> Mapping[str, Any]:
-        """Have all other workers do something; their answers by seat."""
+    def turn(self, now: float) -> None:
+        """The loop has turned."""
+        self.member.turn(now)
+
+    def close(self) -> None:
+        """The last words before the end."""
+        self.member.publish(time.monotonic())
+        for key in tuple(self._lent):
+            self._give_back(key)
+        self._tie.close()
+
+    def drain(self) -> None:
+        """One worker was asked: all of them are meant."""
+        self._tie.tell("drain")
+
+    # What the ports ask of the others
+
+    async def gather(self) -> None:
+        board, others = self.member.board, self.member.others
+        before = [(seat, seat.version) for seat in others if seat.pid]
+        board.ask()
+        end = self._loop.time() + PATIENCE
+        # Other processes have no event that could be awaited.
+        while self._loop.time() < end and any(seat.version == old for seat, old in before):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)  # other processes have no event for it
+        self._heard = [orjson.loads(dump) for dump in self.member.dumps() if dump]
+        self._take_failures()
+
+    def counted(self) -> Telemetry:
+        """The counts of all of them."""
+        return sums.whole(self._app.parts.telemetry, self._heard)
+
+    def samples(self) -> Iterable[Iterable[Sample]]:
+        return sums.samples_of(self._heard)
+
+    def added(self, page: str, ours: Any) -> Any:
+        for one in self._heard:
+            if page in one.get("pages", ()):
+                ours = added(ours, one["pages"][page])
+        return ours
+
+    async def spread(self, order: str, words: Mapping[str, str]) -> None:
+        await self._everyone({"do": "order", "order": order, "words": dict(words)})
+
+    async def listen(self, words: Mapping[str, str], put: Put) -> Callable[[], None]:
+        self._next += 1
+        number = self._next
+        self._puts[number] = put
+        say = {"seat": self.member.number, "number": number}
+        await self._everyone({"do": "tap", **say, "words": dict(words)})
+
+        def hang_up() -> None:
+            self._puts.pop(number, None)
+            self._tie.tell("everyone", say={"do": "untap", **say})
+
+        return hang_up
+
+    async def _everyone(self, say: Message) -> None:
         try:
-            return dict((await self.tie.ask("everyone", say={"do": "do", **say}))["answers"])
+            await self._tie.ask("everyone", say=say)
         except ClosedError:
-            return {}
+            pass  # the supervisor is gone, and so we are soon
+
+    # What is told to the others
+
+    def _told(self) -> bytes:
+        if self._app is None:  # the first turn of the loop, before anything is in force
+            return b""
+        told = sums.told(self._app.parts.telemetry, self._app.shown.samples())
+        told["seat"] = self.member.number
+        if self.member.asked:
+            recent = self._app.parts.recent
+            told["pages"] = pages(self._app.shown)
+            told["failures"] = [recent.latest, recent.since(0, recent.latest)]
+        return orjson.dumps(told, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+    def _take_failures(self) -> None:
+        """Those that were not seen yet, ours among them, to where all are shown."""
+        recent = self._app.parts.recent
+        ours = {
+            "seat": self.member.number,
+            "failures": [recent.latest, recent.since(0, recent.latest)],
+        }
+        for told in (ours, *self._heard):
+            latest, several = told.get("failures", (0, ()))
+            before = self._failed_before.get(told["seat"], 0)
+            self._failed_before[told["seat"]] = latest
+            # One that has begun anew counts from 1 on.
+            fresh = latest - before if latest >= before else latest
+            for fields in several[max(0, len(several) - fresh) :]:
+                self._failed.add({**fields, "time": fields["at"]})
 
     # What the supervisor says
 
     async def _reload(self, reason: Reason) -> Outcome:
-        said = (await self.tie.ask("reload", reason=reason))["outcome"]
-        return Outcome(
-            **{**said, "errors": tuple(said["errors"]), "changes": tuple(said["changes"])}
-        )
+        said = (await self._tie.ask("reload", reason=reason))["outcome"]
+        told = {name: tuple(said[name]) for name in ("errors", "changes")}
+        return Outcome(**{**said, **told})
+
+    async def _adopt(self, message: Message, files: list[int]) -> Message:
+        for place, fd in zip(message["places"], files, strict=True):
+            self._sockets[place[0], place[1]] = socket.socket(fileno=fd)
+        error = await self._followed.follow(message["data"].encode(), message["generation"])
+        if not error:
+            await self._outcome(message, [])
+        return {"error": error}
+
+    async def _outcome(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        said = message["outcome"]
+        told = {name: tuple(said[name]) for name in ("errors", "changes")}
+        self._followed.heard(said)
+        self._app.reloaded(Outcome(**{**said, **told}))
+        return {}
+
+    async def _order(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        try:
+            return {"done": obey(self._app.shown, message["order"], message["words"])}
+        except WrongOrderError as error:
+            return {"error": str(error)}
+
+    async def _tap(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        """Another worker has a listener: lend it our ear."""
+        awake = asyncio.Event()
+        key = (message["seat"], message["number"])
+        try:
+            listener = self._app.parts.tap.join(message["words"], awake.set)
+        except CrowdedError as error:
+            return {"error": str(error)}
+        self._lent[key] = listener, self._loop.create_task(self._pass_on(key, listener, awake))
+        return {}
+
+    async def _pass_on(
+        self, key: tuple[int, int], listener: Listener, awake: asyncio.Event
+    ) -> None:
+        seat, number = key
+        while not listener.ended:
+            await awake.wait()
+            awake.clear()
+            await asyncio.sleep(TAP)
+            while lines := listener.take(self._loop.time()):
+                say = {"do": "lines", "number": number, "lines": lines.decode(errors="replace")}
+                self._tie.tell("to", seat=seat, say=say)
+
+    async def _untap(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        self._give_back((message["seat"], message["number"]))
+        return {}
+
+    def _give_back(self, key: tuple[int, int]) -> None:
+        listener, task = self._lent.pop(key, (None, None))
+        if listener is not None and task is not None:
+            self._app.parts.tap.leave(listener)
+            task.cancel()
+
+    async def _lines(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        put = self._puts.get(message["number"])
+        if put is not None:
+            for line in message["lines"].encode().splitlines(keepends=True):
+                put(line)
+        return {}
+
+
+def work(
+    handed: Handed, board: Board, seat: int, channel: Channel, level: str | None, form: str | None
+) -> int:
+    """The whole life of a worker, in the process that was forked for it; its exit code."""
+    log = Log(sys.stderr.fileno(), level, form, time.time)
+
+    async def life(loop: asyncio.AbstractEventLoop) -> int:
+        ties = Ties(handed, board, seat, channel, loop)
+        return await App(Text(handed.source, handed.data), loop, log, ties).serve()
+
+    return live(log, life)
+
+
+def preload() -> None:
+    """Import what every worker needs, once, before the first is forked."""
+    import meshproxy.control.admin
+    import meshproxy.control.probes
+    import meshproxy.control.serving  # noqa: F401  # for its effect

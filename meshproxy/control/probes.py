@@ -150,6 +150,7 @@ class Pieces(payload.Payload):
 def _scrape(view: View) -> Answer:
     async def scrape(request: web.Request) -> web.StreamResponse:
         openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+        await view.company.gather()
         pieces = []
         for piece in view.metrics(openmetrics):
             pieces.append(piece)

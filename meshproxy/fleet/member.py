@@ -29,6 +29,7 @@ class Member:
         self._looks: tuple[Callable[[float], None], ...] = ()
         self._greets: tuple[Callable[[float], None], ...] = ()
         self._asked = board.asked
+        self.asked = False  # whether somebody waits for what is published now
         self._published = 0.0
         self._joined = board.joined
         self.others: list[Seat] = []
@@ -83,6 +84,7 @@ class Member:
 
     def publish(self, now: float) -> None:
         """Put what this worker has counted on the board."""
+        self.asked = self.board.asked != self._asked
         self._asked = self.board.asked
         self._published = now
         self.seat.publish(self._dump())

@@ -68,7 +68,7 @@ class Stage:
         return 0.002
 
     def __post_init__(self) -> None:
-        self.readings = Readings(self.telemetry, self.clock - 12.5)
+        self.readings = Readings(lambda: self.telemetry, self.clock - 12.5)
         self.bugs = Bugs(self.tell, lambda: 1000.0, self.now)
 
     def uptime(self) -> float:
