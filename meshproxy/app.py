@@ -25,6 +25,7 @@ from meshproxy.control.explain import Asked
 from meshproxy.control.followed import Followed
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reloader, Source
+from meshproxy.control.rulebook import counted
 from meshproxy.control.tasks import dated
 from meshproxy.control.view import Company, Identity
 from meshproxy.core.checkup import Checked
@@ -35,6 +36,7 @@ from meshproxy.dataplane.foresight import foresee
 from meshproxy.dataplane.front import Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
+from meshproxy.dataplane.room import say_capped
 from meshproxy.parts import Parts
 from meshproxy.policies import overload, recording, tracing
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
@@ -82,6 +84,7 @@ class Ties(Company, Protocol):
     def open(self) -> None: ...
     def turn(self, now: float) -> None: ...
     def drain(self) -> None: ...
+    def leave(self) -> None: ...
     def close(self) -> None: ...
     def counted(self) -> Telemetry: ...
 
@@ -105,6 +108,7 @@ class App:
             else ties.follow(self, self._load, self._adopt)
         )  # fmt: skip
         self._leave = asyncio.Event()
+        self._retiring = False
         self._tasks: set[asyncio.Task[Any]] = set()
         drain = self._leave.set if ties is None else ties.drain
         self.shown = Shown(parts, self._reloader, self._leave.is_set, drain)
@@ -115,6 +119,13 @@ class App:
 
     def leave(self) -> None:
         """Finish what there is, and end."""
+        self._leave.set()
+
+    def retire(self) -> None:
+        """The same while other workers go on: who comes from now on is theirs."""
+        self.parts.front.drain()
+        self.parts.front.close()
+        self._retiring = True
         self._leave.set()
 
     # ---- config: load, and adopt in one step
@@ -165,7 +176,9 @@ class App:
         self.shown.identity = Identity(file.service.name, file.service.version)
         self.parts.telemetry.speak(file.metrics.compat, self.shown.identity)
         self.parts.watchdog.follow(logs.slow_loop)
-        self._say_room(prepared.settings.file.limits.connections)
+        if self._ties is None:
+            say_capped(self._log.tell, file.limits.connections, self.parts.room.most)
+            self._say_workers(counted(file.workers))
         await self.parts.front.open(fresh)
         await self._ports.swap(prepared.serving)
 
@@ -180,15 +193,12 @@ class App:
         if ended:
             self._log.tell("overrides_ended", level="warning", ended=ended)
 
-    def _say_room(self, wanted: int) -> None:
-        """The config may ask for more clients than this process has descriptors for."""
-        if wanted > self.parts.room.most:
+    def _say_workers(self, wanted: int) -> None:
+        """One process stays one: whoever looks after several must be there before they are."""
+        self.shown.pending = f"workers: {wanted} needs a restart, 1 runs" if wanted != 1 else ""
+        if self.shown.pending:
             self._log.tell(
-                "connections_capped",
-                level="warning",
-                wanted=wanted,
-                most=self.parts.room.most,
-                why="each may need two file descriptors: raise the limit of open files",
+                "restart_needed", level="warning", setting="workers", wanted=wanted, running=1
             )
 
     # ---- life
@@ -208,6 +218,8 @@ class App:
             print(text, file=sys.stderr)  # noqa: T201  # a person waits for it
             return FAILED
         self._sweep()
+        if self._ties is not None:
+            self._ties.open()
         if isinstance(self._reloader, Reloader):
             self._spawn(self._reloader.watch())
         self._listen_to_signals()
@@ -247,7 +259,7 @@ class App:
             self._loop.add_signal_handler(
                 signal.SIGHUP, lambda: self._spawn(self._reloader.reload("signal"))
             )
-        for name in (signal.SIGTERM, signal.SIGINT):
+        for name in (signal.SIGTERM, signal.SIGINT) if self._ties is None else (signal.SIGTERM,):
             self._loop.add_signal_handler(name, self._asked_to_end, name)
 
     def _asked_to_end(self, name: signal.Signals) -> None:
@@ -255,13 +267,18 @@ class App:
         if self._leave.is_set():
             self._log.tell("forced", level="warning", signal=name.name)
             os._exit(FORCED)
-        self._leave.set()
+        if self._ties is None:
+            self._leave.set()
+        else:
+            self._ties.leave()
 
     async def _drain(self) -> None:
         """Answer what is in flight, for as long as `shutdown.drain` says, then stop."""
         seconds = self._settings.file.shutdown.drain if self._settings else 0.0
         self._log.tell("draining", seconds=seconds, connections=self.parts.front.clients)
         self.parts.front.drain()
+        if self._retiring:
+            await self._ports.close()
         end = time.monotonic() + seconds
         while self.parts.front.clients and time.monotonic() < end:  # noqa: ASYNC110  # with a deadline
             await asyncio.sleep(0.02)

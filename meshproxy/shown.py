@@ -57,6 +57,7 @@ class Shown:
         self._leave = leave
         self.company: Company = Alone()
         self.identity = Identity("", "")
+        self.pending = ""
         self.readings = parts.readings
         self.recent = parts.recent
         self.history = parts.history

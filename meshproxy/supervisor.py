@@ -8,6 +8,7 @@ one of them accepts it also answers. What they know together is on the `fleet` b
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import signal
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NoReturn
 
 import orjson
@@ -25,18 +27,17 @@ from meshproxy.app import CLEAN, FAILED, FORCED
 from meshproxy.control.reload import Outcome, Reason, Source
 from meshproxy.control.rulebook import Rulebook
 from meshproxy.dataplane.listener import bind
+from meshproxy.dataplane.room import Room, descriptors, say_capped
 from meshproxy.fleet.board import SEATS, Board
 from meshproxy.fleet.channel import Channel
 from meshproxy.fleet.crew import Crew, Worker
 from meshproxy.settings.errors import ConfigError
 from meshproxy.telemetry import sums
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.log import Log
 
 TICK = 0.1
 """Seconds between two looks at the workers' beats, and at the file."""
-
-PATIENCE = 5.0
-"""Seconds for a worker to adopt a new config; then the others go on without it."""
 
 GRACE = 5.0
 """Seconds beyond `shutdown.drain` after which workers that do not end are killed."""
@@ -49,9 +50,11 @@ class Supervisor:
         self._log = log
         self._given = (level, form)
         self._selector = selectors.DefaultSelector()
-        self._rules = Rulebook(source, bind, log.tell, time.time)
+        self._bugs = Bugs(log.tell, time.time, time.monotonic)
+        self._rules = Rulebook(source, bind, log.tell, time.time, self._bugs.caught)
         self.board = Board(SEATS)
         self._crew = Crew(self.board, self._selector, self._work, log.tell)
+        self._looked = 0.0
         self._draining = False
         self._drain_ends = 0.0
         self._signals: list[int] = []
@@ -68,23 +71,33 @@ class Supervisor:
         self._log.configure(self._rules.settings.file.logs)
         workers.preload()
         self._listen_to_signals()
+        self._say_room()
+        # What exists now lives as long as any worker: no collector walks it, and it stays shared.
+        gc.collect()
+        gc.freeze()
         self._crew.want(self._rules.workers)
-        looked = 0.0
         while self._crew.workers or not self._draining:
-            now = time.monotonic()
-            if not self._draining:
-                self._crew.fill(now)
-            if now >= looked + TICK:
-                looked = now
-                self._look(now)
-            for key, events in self._selector.select(TICK):
-                what, worker = key.data
-                self._happened(what, worker, events)
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001  # the workers must not end for it
+                self._bugs.caught(error)
+                time.sleep(TICK)
         self._rules.close()
         self._log.tell("stopped", workers=0)
         return self._code
 
     # What happens
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if not self._draining:
+            self._crew.fill(now)
+        if now >= self._looked + TICK:
+            self._looked = now
+            self._look(now)
+        for key, events in self._selector.select(TICK):
+            what, worker = key.data
+            self._happened(what, worker, events)
 
     def _happened(self, what: str, worker: Worker | None, events: int) -> None:
         if worker is None:
@@ -102,20 +115,18 @@ class Supervisor:
         self._crew.look(now)
         if self._draining:
             if now >= self._drain_ends:
-                for worker in self._crew.workers.values():
-                    os.kill(worker.pid, signal.SIGKILL)
-                    self._code = FORCED
+                self._crew.kill()
+                self._code = FORCED
         elif self._rules.changed(now):
             self._reload("file")
+        self._bugs.sweep(now)
         self._log.flush()
 
     def _ended(self, worker: Worker) -> None:
-        seat = self.board.seats[worker.seat]
-        last = seat.dump()
-        code = self._crew.ended(worker, time.monotonic())
+        last = self.board.seats[worker.seat].dump()
         if last:
-            self.board.ours.publish(_inherited(self.board.ours.dump(), last))
-            self.board.ours.pid = os.getpid()
+            last = _inherited(self.board.ours.dump(), last)
+        code = self._crew.ended(worker, time.monotonic(), last)
         if self._draining and code != 0:
             self._code = FORCED if code == FORCED else self._code
 
@@ -135,9 +146,14 @@ class Supervisor:
             self._reload(message["reason"], lambda outcome: answer({"outcome": asdict(outcome)}))
         elif do == "drain":
             self._drain()
-            answer({})
+        elif do == "leave":
+            if not worker.leaving:
+                self._crew.send_home(worker)
         elif do == "everyone":
-            self._everyone(message["say"], answer, but=worker)
+            say = message["say"]
+            if say["do"] == "order":
+                self._rules.ordered(say["order"], say["words"])
+            self._everyone(say, answer, but=worker)
         elif do == "to":
             to = self._crew.workers.get(message["seat"])
             if to is not None:
@@ -146,9 +162,16 @@ class Supervisor:
     def _everyone(
         self, say: dict[str, Any], answer: Callable[[dict[str, Any]], None], but: Worker | None
     ) -> None:
-        """Ask all workers the same (`but` for one); their answers, by seat, when all are here."""
-        asked = [one for one in self._crew.workers.values() if one is not but]
+        """Ask all workers the same (`but` for one); their answers, by seat, when all are here.
+
+        One that is stuck or has just been started is told, and not waited for.
+        """
+        told = [one for one in self._crew.workers.values() if one is not but]
+        asked = [one for one in told if one.ready and not one.stuck]
         answers: dict[str, Any] = {}
+        for one in told:
+            if one not in asked:
+                self._crew.send(one, say)
         if not asked:
             answer({"answers": answers})
 
@@ -158,7 +181,7 @@ class Supervisor:
                 answer({"answers": answers})
 
         for one in asked:
-            self._crew.ask(one, say, [], lambda said, seat=one.seat: gather(seat, said))  # type: ignore[misc]
+            self._crew.ask(one, say, [], partial(gather, one.seat))
 
     # Reload
 
@@ -166,11 +189,10 @@ class Supervisor:
         fresh, outcome = self._rules.renew(reason)
         if fresh is None:
             for worker in self._crew.workers.values():
-                self._crew.send(worker, {"do": "outcome", "outcome": asdict(outcome)})
+                self._crew.send(worker, {"do": "outcome", "outcome": self._rules.outcome})
             done(outcome)
             return
-        say = {"do": "adopt", **self._rules.handed(), "outcome": asdict(outcome)}
-        places, files = list(fresh), [sock.fileno() for sock in fresh.values()]
+        say, files = self._rules.handed()
         waiting = {worker.seat for worker in self._crew.workers.values() if not worker.leaving}
 
         def adopted(seat: int, said: dict[str, Any]) -> None:
@@ -179,19 +201,28 @@ class Supervisor:
                 self._log.tell("worker_refused", level="error", worker=seat, detail=said["error"])
                 self._crew.send_home(self._crew.workers[seat])
             if not waiting:
-                self._rules.let_go()
-                done(outcome)
+                over()
+
+        def over() -> None:
+            self._rules.let_go()
+            if not self._draining:
+                self._crew.want(self._rules.workers)
+            done(outcome)
 
         for seat in tuple(waiting):
             worker = self._crew.workers[seat]
-            self._crew.ask(
-                worker, {**say, "places": places}, files,
-                lambda said, seat=seat: adopted(seat, said),  # type: ignore[misc]
-            )  # fmt: skip
+            self._crew.ask(worker, {"do": "adopt", **say}, files, partial(adopted, seat))
         self._log.configure(self._rules.settings.file.logs)
-        self._crew.want(self._rules.workers)
+        self._say_room()
+        if not self._draining:
+            # Who is too many leaves when this is over: the question may be answered by one.
+            self._crew.want(max(self._crew.wanted, self._rules.workers))
         if not waiting:
-            done(outcome)
+            over()
+
+    def _say_room(self) -> None:
+        wanted = self._rules.settings.file.limits.connections
+        say_capped(self._log.tell, wanted, Room(descriptors()).most)
 
     # Signals
 
@@ -213,8 +244,7 @@ class Supervisor:
                 self._reload("signal")
             elif self._draining:
                 self._log.tell("forced", level="warning", signal=signal.Signals(number).name)
-                for worker in self._crew.workers.values():
-                    os.kill(worker.pid, signal.SIGKILL)
+                self._crew.kill()
                 self._code = FORCED
             else:
                 self._drain()
@@ -227,7 +257,7 @@ class Supervisor:
         seconds = self._rules.settings.file.shutdown.drain
         self._drain_ends = time.monotonic() + seconds + GRACE
         self._log.tell("draining", seconds=seconds, workers=len(self._crew.workers))
-        self._crew.want(0)
+        self._crew.drain()
 
     # In the child
 

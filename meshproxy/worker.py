@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from meshproxy.app import App, live
+from meshproxy.app import FAILED, App, live
 from meshproxy.control.admin import pages
 from meshproxy.control.company import added
 from meshproxy.control.followed import Followed
@@ -31,6 +31,7 @@ from meshproxy.fleet.channel import Channel, ClosedError
 from meshproxy.fleet.member import Joining, Member
 from meshproxy.fleet.tie import Message, Tie
 from meshproxy.telemetry import sums
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.log import Log
 from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.recent import Recent
@@ -93,15 +94,23 @@ class Ties:
         """What was compiled last is in force."""
         if self._joining is not None:
             self.member.adopt(self._joining)
+        while self._sockets:
+            # A copy of what is open already, or of what is named no more: nobody accepts on it.
+            self._sockets.popitem()[1].close()
 
     def open(self) -> None:
         """The app serves: tell it, and listen to the supervisor from now on."""
         handlers = {
             "adopt": self._adopt, "outcome": self._outcome, "order": self._order,
             "tap": self._tap, "untap": self._untap, "lines": self._lines,
+            "leave": self._leave, "drain": self._drain,
         }  # fmt: skip
         self._app.shown.recent = self._failed
-        self._tie.open(handlers, self._app.leave)
+        if self._handed.outcome:
+            self._followed.heard(self._handed.outcome)
+        for said in self._handed.orders:
+            self._obey(said)
+        self._tie.open(handlers, self._app.leave, self._app.parts.bugs.caught)
         self._tie.tell("ready")
 
     def turn(self, now: float) -> None:
@@ -118,6 +127,10 @@ class Ties:
     def drain(self) -> None:
         """One worker was asked: all of them are meant."""
         self._tie.tell("drain")
+
+    def leave(self) -> None:
+        """This worker alone was asked to end: the supervisor replaces it, or ends them all."""
+        self._tie.tell("leave")
 
     # What the ports ask of the others
 
@@ -199,30 +212,39 @@ class Ties:
     # What the supervisor says
 
     async def _reload(self, reason: Reason) -> Outcome:
-        said = (await self._tie.ask("reload", reason=reason))["outcome"]
-        told = {name: tuple(said[name]) for name in ("errors", "changes")}
-        return Outcome(**{**said, **told})
+        return _outcome((await self._tie.ask("reload", reason=reason))["outcome"])
 
     async def _adopt(self, message: Message, files: list[int]) -> Message:
-        for place, fd in zip(message["places"], files, strict=True):
-            self._sockets[place[0], place[1]] = socket.socket(fileno=fd)
+        for (host, port), fd in zip(message["places"], files, strict=True):
+            self._sockets[host, port] = socket.socket(fileno=fd)
         error = await self._followed.follow(message["data"].encode(), message["generation"])
         if not error:
             await self._outcome(message, [])
         return {"error": error}
 
     async def _outcome(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
-        said = message["outcome"]
-        told = {name: tuple(said[name]) for name in ("errors", "changes")}
+        said = dict(message["outcome"])
         self._followed.heard(said)
-        self._app.reloaded(Outcome(**{**said, **told}))
+        del said["at"]
+        self._app.reloaded(_outcome(said))
         return {}
 
     async def _order(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        return self._obey(message)
+
+    def _obey(self, said: Mapping[str, Any]) -> Message:
         try:
-            return {"done": obey(self._app.shown, message["order"], message["words"])}
+            return {"done": obey(self._app.shown, said["order"], said["words"])}
         except WrongOrderError as error:
             return {"error": str(error)}
+
+    async def _leave(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        self._app.retire()
+        return {}
+
+    async def _drain(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        self._app.leave()
+        return {}
 
     async def _tap(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
         """Another worker has a listener: lend it our ear."""
@@ -275,7 +297,17 @@ def work(
         ties = Ties(handed, board, seat, channel, loop)
         return await App(Text(handed.source, handed.data), loop, log, ties).serve()
 
-    return live(log, life)
+    try:
+        return live(log, life)
+    except Exception as error:  # noqa: BLE001  # nobody above it has a log
+        Bugs(log.tell, time.time, time.monotonic).caught(error, worker=seat)
+        return FAILED
+
+
+def _outcome(said: Mapping[str, Any]) -> Outcome:
+    """From plain data, which has lists for tuples."""
+    told: dict[str, Any] = {name: tuple(said[name]) for name in ("errors", "changes")}
+    return Outcome(**{**said, **told})
 
 
 def preload() -> None:

@@ -42,9 +42,10 @@ def wants_workers(source: Source) -> bool:
         data = source.read()
         if b"workers" not in data:
             return False
+        from meshproxy.control.rulebook import counted
         from meshproxy.settings.validate import validate
 
-        return validate(data, source.name, os.environ).file.workers != 1
+        return counted(validate(data, source.name, os.environ).file.workers) != 1
     except (ConfigError, OSError):
         return False
 

@@ -54,11 +54,14 @@ class Followed(Generic[P]):
         return ""
 
     def heard(self, outcome: Mapping[str, Any]) -> None:
-        """How the latest reload of the supervisor went, this worker's part done or not needed."""
+        """How the latest reload of the supervisor went, and `at` what time of the wall clock.
+
+        This worker's part in it is done, or was not needed.
+        """
         standing = self.standing
         standing.ok, standing.reason = outcome["ok"], outcome["reason"]
         standing.errors = tuple(outcome["errors"])
-        standing.at = self._wall()
+        standing.at = outcome["at"]
         if standing.ok:
             standing.succeeded_at = standing.at
 

@@ -98,6 +98,8 @@ def _config(view: View) -> Check:
     if snapshot is None:
         return Check(False, "no config yet")
     in_force = f"generation {snapshot.generation}, {snapshot.digest}"
+    if view.pending:
+        in_force += f"; {view.pending}"
     if standing.ok:
         return Check(True, in_force)
     errors = standing.errors[:SHOWN]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from meshproxy.control.changes import changes
 from meshproxy.control.reload import EACH, SOON, Outcome, Reason, Source
@@ -24,25 +24,41 @@ from meshproxy.settings.views import dotted, listeners
 Place = tuple[str, int]
 Bind = Callable[[str, int], socket.socket]
 
+MOST = 32
+"""Workers, whatever the machine has; the file may ask for no more."""
+
+MOST_ORDERS = 256
+"""Of an operator, that are kept for workers that start later."""
+
+PURGE = "cache/purge"
+
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """All that a worker needs to begin: the file's bytes, their number, and bound sockets."""
+    """All that a worker needs to begin: the file's bytes, their number, and bound sockets.
+
+    `outcome` is how the latest reload went, empty before the first; `orders` are those of an
+    operator that still hold, in their order.
+    """
 
     source: str
     data: bytes
     generation: int
     sockets: Mapping[Place, socket.socket]
+    outcome: Mapping[str, Any]
+    orders: Sequence[Mapping[str, Any]] = ()
 
 
 class Rulebook:
     """What is in force, and how it is replaced."""
 
     def __init__(
-        self, source: Source, bind: Bind, tell: Callable[..., None], wall: Callable[[], float]
-    ) -> None:
+        self, source: Source, bind: Bind, tell: Callable[..., None], wall: Callable[[], float],
+        caught: Callable[[Exception], None],
+    ) -> None:  # fmt: skip
+        self._caught = caught
         self._source = source
         self._bind = bind
         self._tell = tell
@@ -54,6 +70,8 @@ class Rulebook:
         self._sockets: dict[Place, socket.socket] = {}
         self._looked = 0.0
         self._trouble: str | None = None
+        self._outcome: dict[str, Any] = {}
+        self._orders: dict[str, dict[str, Any]] = {}
 
     @property
     def name(self) -> str:
@@ -69,8 +87,7 @@ class Rulebook:
     @property
     def workers(self) -> int:
         """How many the file asks for."""
-        said = self.settings.file.workers
-        return processors() if said == "auto" else said
+        return counted(self.settings.file.workers)
 
     def begin(self) -> None:
         """The first load. Raises what went wrong: ConfigError, OSError."""
@@ -98,12 +115,16 @@ class Rulebook:
             return None, self._refused(reason, error.lines())
         except OSError as error:
             return None, self._refused(reason, [f"{self.name}: {error.strerror or error}"])
+        except Exception as error:  # noqa: BLE001  # even a bug here must not stop traffic
+            self._caught(error)
+            return None, self._refused(reason, [f"{self.name}: {type(error).__name__}: {error}"])
         told = changes(old.effective(), self.settings.effective()) if fresh is not None else ()
         outcome = Outcome(True, reason, self._generation, self.settings.digest, changes=told)
         self._tell(
             "config_reloaded", reason=reason, generation=self._generation, changes=list(told)
         )
-        return fresh, outcome
+        self._orders.clear()  # the file's word again
+        return fresh, self._over(outcome)
 
     def _refused(self, reason: Reason, errors: list[str]) -> Outcome:
         digest = self.settings.digest
@@ -111,7 +132,11 @@ class Rulebook:
             "config_rejected", level="error", reason=reason, generation=self._generation,
             detail="the config before it stays in force", errors=errors,
         )  # fmt: skip
-        return Outcome(False, reason, self._generation, digest, tuple(errors))
+        return self._over(Outcome(False, reason, self._generation, digest, tuple(errors)))
+
+    def _over(self, outcome: Outcome) -> Outcome:
+        self._outcome = {**asdict(outcome), "at": self._wall()}
+        return outcome
 
     def _renew(self) -> dict[Place, socket.socket] | None:
         data = self._source.read()
@@ -143,13 +168,40 @@ class Rulebook:
 
     # To the workers
 
-    def handed(self) -> dict[str, Any]:
-        """The config in force as a message; its sockets go beside it."""
-        return {"data": self._data.decode(), "generation": self._generation}
+    def handed(self) -> tuple[dict[str, Any], list[int]]:
+        """The config in force as a message, and the descriptors of all its sockets beside it.
+
+        All of them: who has a socket already closes the copy, and who has missed a config
+        between needs more than the new ones.
+        """
+        places = list(self._sockets)
+        message = {
+            "data": self._data.decode(), "generation": self._generation,
+            "places": places, "outcome": self._outcome,
+        }  # fmt: skip
+        return message, [self._sockets[place].fileno() for place in places]
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """How the latest reload went and when, as plain data; empty before the first."""
+        return self._outcome
+
+    def ordered(self, order: str, words: Mapping[str, str]) -> None:
+        """An operator has said so: a worker that starts before the next reload must know, too."""
+        if order == PURGE:
+            return  # it starts with nothing
+        key = repr((order, sorted(words.items())))
+        self._orders.pop(key, None)  # said again, it comes last again
+        self._orders[key] = {"order": order, "words": dict(words)}
+        while len(self._orders) > MOST_ORDERS:
+            del self._orders[next(iter(self._orders))]
 
     def hand_over(self) -> Handed:
         """All that a worker needs to begin."""
-        return Handed(self.name, self._data, self._generation, self._sockets)
+        return Handed(
+            self.name, self._data, self._generation, self._sockets, self._outcome,
+            tuple(self._orders.values()),
+        )  # fmt: skip
 
     def let_go(self) -> None:
         """All workers have adopted it: close what is named no more."""
@@ -161,6 +213,11 @@ class Rulebook:
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()
+
+
+def counted(said: int | Literal["auto"]) -> int:
+    """How many `workers` are: a number, or one for each processor."""
+    return min(processors(), MOST) if said == "auto" else said
 
 
 def processors(quota: Path = CPU_MAX) -> int:

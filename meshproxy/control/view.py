@@ -84,6 +84,10 @@ class View(Protocol):
         """The last reloads, the newest last."""
 
     @property
+    def pending(self) -> str:
+        """What of the config in force needs a restart; empty if nothing does."""
+
+    @property
     def draining(self) -> bool: ...
 
     @property

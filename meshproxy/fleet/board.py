@@ -104,6 +104,20 @@ class Board:
         self._head[0] += 1
 
     @property
+    def moved(self) -> int:
+        """Changes when what a dead worker counted goes from its seat to `ours`; odd meanwhile."""
+        return self._head[3]
+
+    def bury(self, seat: Seat, last: bytes) -> None:
+        """A seat's worker is gone: `last` is what all the dead have counted, with its own."""
+        self._head[3] += 1
+        if last:
+            self.ours.publish(last)
+            self.ours.pid = os.getpid()
+        seat.clear()
+        self._head[3] += 1
+
+    @property
     def width(self) -> int:
         """How many seats, from the first on, have ever been sat on."""
         return self._head[2]
@@ -187,9 +201,13 @@ class Seat:
         self._numbers[_PID] = pid
 
     def clear(self) -> None:
-        """Whoever sat here is gone, and holds nothing any more. Its journal stays to be read."""
+        """Whoever sat here is gone, and holds nothing any more. Its journal stays to be read.
+
+        Its dump goes too: it must not be taken for that of the next one.
+        """
         self.pid = 0
         self.beat = 0.0
+        self.publish(b"")
         self.gauges[:] = memoryview(bytes(8 * NAMES)).cast("q")
 
     # The journal

@@ -32,6 +32,9 @@ STACK_WAIT = 0.1
 STARTING = 20.0
 """Seconds that a worker may take until it is ready; only then is its beat looked at."""
 
+SLEPT = 0.5
+"""Seconds between two looks after which it is us who were held up."""
+
 Tell = Callable[..., None]
 Work = Callable[[int, Channel], NoReturn]
 
@@ -49,6 +52,7 @@ class Worker:
     ready: bool = False
     leaving: bool = False
     stuck: bool = False
+    killed: bool = False
     waiting: dict[int, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
 
 
@@ -62,6 +66,8 @@ class Crew:
         self._tell = tell
         self._starts: dict[int, Starts] = {}
         self._next = 0
+        self._looked = 0.0
+        self._awake_since = 0.0
         self.workers: dict[int, Worker] = {}
         self.wanted = 0
 
@@ -83,14 +89,22 @@ class Crew:
                 self._start(seat, now)
 
     def send_home(self, worker: Worker) -> None:
-        """Have it finish what it has, and end."""
+        """Have it finish what it has, and end; what comes now is for the others."""
         worker.leaving = True
-        _kill(worker, signal.SIGTERM)
+        self.send(worker, {"do": "leave"})
 
-    def soonest(self) -> float:
-        """When the next start is due; infinite if nobody is missing."""
-        missing = [seat for seat in range(self.wanted) if seat not in self.workers]
-        return min((self._starts[seat].due for seat in missing), default=float("inf"))
+    def drain(self) -> None:
+        """Have all of them finish what they have and what comes meanwhile, and end."""
+        self.wanted = 0
+        for worker in self.workers.values():
+            if not worker.leaving:
+                worker.leaving = True
+                self.send(worker, {"do": "drain"})
+
+    def kill(self) -> None:
+        """End whoever is still there."""
+        for worker in self.workers.values():
+            _kill(worker, signal.SIGKILL)
 
     # One process
 
@@ -116,8 +130,11 @@ class Crew:
     def _become(self, seat: int, theirs: Channel, ours: Channel, pipe: tuple[int, int]) -> NoReturn:
         """In the child: let go of all that is the supervisor's, and go to work."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            # A terminal tells them to all of us; what they mean is for the supervisor to say.
+            signal.signal(number, signal.SIG_IGN)
         self._selector.close()
         ours.close()
         for other in self.workers.values():
@@ -128,21 +145,23 @@ class Crew:
         faulthandler.register(STACK_SIGNAL, file=pipe[1], all_threads=True)
         self._work(seat, theirs)
 
-    def ended(self, worker: Worker, now: float) -> int:
-        """Take leave of one that has ended; its exit code, or minus the signal that ended it."""
+    def ended(self, worker: Worker, now: float, last: bytes) -> int:
+        """Take leave of one that has ended; its exit code, or minus the signal that ended it.
+
+        `last` is what all the dead have counted.
+        """
         _, status = os.waitpid(worker.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         self._selector.unregister(worker.pidfd)
-        if worker.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(worker.channel.fileno())
+        self._deaf(worker)
         os.close(worker.pidfd)
         os.close(worker.stacks)
         worker.channel.close()
         del self.workers[worker.seat]
-        self._board.seats[worker.seat].clear()
+        self._board.bury(self._board.seats[worker.seat], last)
         for answer in worker.waiting.values():
             answer({"lost": True})
-        if worker.leaving and worker.seat >= self.wanted:
+        if worker.leaving:
             self._tell("worker_left", worker=worker.seat, pid=worker.pid, code=code)
             return code
         pause = self._starts[worker.seat].ended(now)
@@ -168,18 +187,27 @@ class Crew:
             worker.channel.send(message, files or ())
         except ClosedError:
             return  # that it ended is told by its pidfd
-        if worker.channel.unsent:
-            events = selectors.EVENT_READ | selectors.EVENT_WRITE
-            self._selector.modify(worker.channel.fileno(), events, ("channel", worker))
+        self._wait_for(worker)
 
     def flush(self, worker: Worker) -> None:
         try:
             worker.channel.flush()
         except ClosedError:
+            self._deaf(worker)
             return
-        if not worker.channel.unsent:
-            at = worker.channel.fileno()
-            self._selector.modify(at, selectors.EVENT_READ, ("channel", worker))
+        self._wait_for(worker)
+
+    def _wait_for(self, worker: Worker) -> None:
+        """Hear it, and hear when it takes more if there is more."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.channel.unsent else 0)
+        known = self._selector.get_map().get(worker.channel.fileno())
+        if known is not None and known.events != events:
+            self._selector.modify(worker.channel.fileno(), events, ("channel", worker))
+
+    def _deaf(self, worker: Worker) -> None:
+        """Its line is of no use any more: its end comes next, or has come."""
+        if self._selector.get_map().get(worker.channel.fileno()) is not None:
+            self._selector.unregister(worker.channel.fileno())
 
     def received(self, worker: Worker) -> Iterator[dict[str, Any]]:
         """The questions and news that came from a worker; answers go to who waits for them."""
@@ -193,22 +221,27 @@ class Crew:
                 elif "do" in message:
                     yield message
         except ClosedError:
-            self._selector.unregister(worker.channel.fileno())
+            self._deaf(worker)
 
     # Health
 
     def look(self, now: float) -> None:
         """Whoever does not beat is stuck, and later killed: the others go on meanwhile."""
+        if now - self._looked > SLEPT:
+            # We were stopped ourselves, and they may have been along with us.
+            self._awake_since = now
+        self._looked = now
         for worker in self.workers.values():
-            if not worker.ready and now < worker.began + STARTING:
+            if worker.killed or (not worker.ready and now < worker.began + STARTING):
                 continue
-            age = now - self._board.seats[worker.seat].beat
+            age = now - max(self._board.seats[worker.seat].beat, self._awake_since)
             found = health(age)
             if found is Health.LOST:
                 self._tell(
                     "worker_killed", level="error", worker=worker.seat, pid=worker.pid,
                     detail=f"its loop has not turned for {age:.1f} s",
                 )  # fmt: skip
+                worker.killed = True
                 _kill(worker, signal.SIGKILL)
             elif found is Health.STUCK and not worker.stuck:
                 self._tell(

@@ -17,6 +17,10 @@ EVERY = 1.0
 """Seconds between two dumps that nobody asked for: so much a killed worker's counts may lack."""
 
 
+RETRIES = 8
+"""Looks at the dumps of the others until none of them dies meanwhile."""
+
+
 class Member:
     """Sits on one seat. `dump` makes the plain data that the others add to their own."""
 
@@ -102,8 +106,13 @@ class Member:
                         hear(count, key, at)
 
     def dumps(self) -> list[bytes]:
-        """The latest pages of the other workers."""
-        return [seat.dump() for seat in (*self.others, self.board.ours) if seat.pid]
+        """The latest pages of the other workers, and of all that are gone."""
+        for _ in range(RETRIES):
+            moved = self.board.moved
+            found = [seat.dump() for seat in (*self.others, self.board.ours) if seat.pid]
+            if moved % 2 == 0 and moved == self.board.moved:
+                break  # else one has just died: it might be in there twice, or not at all
+        return found
 
 
 class Joining:

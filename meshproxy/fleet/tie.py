@@ -1,7 +1,8 @@
 """A worker's end of the line to its supervisor, on the worker's event loop.
 
-Questions have numbers, and so have their answers; whoever asks gets a future. That the line
-breaks means that the supervisor is gone: the worker is told once, and ends in good order.
+What comes is handled one after the other, in its order. Questions have numbers, and so have their
+answers; whoever asks gets a future. That the line breaks means that the supervisor is gone: the
+worker is told once, and ends in good order.
 """
 
 from __future__ import annotations
@@ -24,19 +25,30 @@ class Tie:
         self._loop = loop
         self._asked: dict[int, asyncio.Future[Message]] = {}
         self._handlers: dict[str, Handler] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._came: asyncio.Queue[tuple[Message, list[int]]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
         self._next = 0
         self._lost: Callable[[], None] = lambda: None
+        self._caught: Callable[[Exception], None] = lambda _: None
 
-    def open(self, handlers: Mapping[str, Handler], lost: Callable[[], None]) -> None:
-        """From now on: who answers which `do`, and who is told when the supervisor is gone."""
+    def open(
+        self, handlers: Mapping[str, Handler], lost: Callable[[], None],
+        caught: Callable[[Exception], None],
+    ) -> None:  # fmt: skip
+        """From now on: who answers which `do`, who hears that the supervisor is gone, and bugs."""
         self._handlers = dict(handlers)
         self._lost = lost
+        self._caught = caught
+        self._task = self._loop.create_task(self._work())
         self._loop.add_reader(self._channel.fileno(), self._readable)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._channel.fileno())
-        self._loop.remove_writer(self._channel.fileno())
+        """Say what is left to say as far as it is taken, and hang up."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._channel.fileno() >= 0:
+            self._loop.remove_reader(self._channel.fileno())
+            self._loop.remove_writer(self._channel.fileno())
         self._channel.close()
 
     async def ask(self, do: str, **more: Any) -> Message:
@@ -51,8 +63,11 @@ class Tie:
             self._asked.pop(self._next, None)
 
     def tell(self, do: str, **more: Any) -> None:
-        """The same without an answer."""
-        self._send({"do": do, **more})
+        """The same without an answer; that nobody is there any more is told otherwise."""
+        try:
+            self._send({"do": do, **more})
+        except ClosedError:
+            pass
 
     def _send(self, message: Message) -> None:
         self._channel.send(message)
@@ -82,14 +97,21 @@ class Tie:
             if future is not None and not future.done():
                 future.set_result(message)
             return
-        task = self._loop.create_task(self._answer(message, files))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._came.put_nowait((message, files))
 
-    async def _answer(self, message: Message, files: list[int]) -> None:
-        answer = await self._handlers[message["do"]](message, files)
-        if "id" in message:
-            self._send({"re": message["id"], **answer})
+    async def _work(self) -> None:
+        while True:
+            message, files = await self._came.get()
+            try:
+                answer = await self._handlers[message["do"]](message, files)
+            except Exception as error:  # noqa: BLE001  # whoever asked waits for an answer
+                self._caught(error)
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            if "id" in message:
+                try:
+                    self._send({"re": message["id"], **answer})
+                except ClosedError:
+                    return
 
     def _gone(self) -> None:
         self._loop.remove_reader(self._channel.fileno())

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-SETTLED = 10.0
-"""Seconds after which a worker that ends has not crashed at its start."""
+SETTLED = 2.0
+"""Seconds after which a worker that ends has not crashed at its start: to start one costs a tenth
+of a second of processor time at most, so one that lives longer may come back at once each time."""
 
 FIRST, MOST = 0.5, 30.0
 """Seconds of the first pause between two starts that failed, and of the longest."""

@@ -76,7 +76,18 @@ def test_who_leaves_holds_nothing_and_what_it_said_stays(board: Board) -> None:
     seat.clear()
     assert (seat.pid, seat.beat, seat.gauges[5]) == (0, 0.0, 0)
     assert len(list(seat.read(0))) == 1
-    assert seat.dump() == b"counts"
+
+
+def test_what_the_dead_counted_is_never_there_twice(board: Board) -> None:
+    seat = board.seats[0]
+    seat.pid = 42
+    seat.publish(b"counts")
+    before = board.moved
+    board.bury(seat, seat.dump())
+    assert (seat.dump(), board.ours.dump()) == (b"", b"counts")
+    assert board.moved == before + 2
+    seat.pid = 43  # the next one has sat down, and not told anything yet
+    assert seat.dump() == b""
 
 
 def child(board: Board) -> int:
