@@ -55,6 +55,10 @@ TURNS = 10
 others waiting for 15 ms.
 """
 
+FADE = 1.0
+"""Seconds that an idle client of a worker that leaves has for one more question: all others go on,
+so whoever asks again after that finds them."""
+
 CLEAN, FAILED, FORCED = 0, 1, 2
 """Exit codes of `run`."""
 
@@ -123,8 +127,7 @@ class App:
 
     def retire(self) -> None:
         """The same while other workers go on: who comes from now on is theirs."""
-        self.parts.front.drain()
-        self.parts.front.close()
+        self.parts.front.fade()
         self._retiring = True
         self._leave.set()
 
@@ -276,10 +279,14 @@ class App:
         """Answer what is in flight, for as long as `shutdown.drain` says, then stop."""
         seconds = self._settings.file.shutdown.drain if self._settings else 0.0
         self._log.tell("draining", seconds=seconds, connections=self.parts.front.clients)
-        self.parts.front.drain()
+        end = time.monotonic() + seconds
         if self._retiring:
             await self._ports.close()
-        end = time.monotonic() + seconds
+            # To close on a client that is about to ask would cost it that request.
+            faded = min(end, time.monotonic() + FADE)
+            while self.parts.front.clients and time.monotonic() < faded:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        self.parts.front.drain()
         while self.parts.front.clients and time.monotonic() < end:  # noqa: ASYNC110  # with a deadline
             await asyncio.sleep(0.02)
         self._log.tell("stopped", connections_cut=self.parts.front.clients)

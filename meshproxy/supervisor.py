@@ -140,6 +140,8 @@ class Supervisor:
         do = message["do"]
         if do == "ready":
             worker.ready = True
+            took = round(time.monotonic() - worker.began, 3)
+            self._log.tell("worker_ready", worker=worker.seat, pid=worker.pid, seconds=took)
             if all(one.ready for one in self._crew.workers.values()):
                 self._log.tell("workers_ready", workers=len(self._crew.workers))
         elif do == "reload":

@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from meshproxy import __version__
-from meshproxy.control import explain
+from meshproxy.control import explain, observer
 from meshproxy.control.dashboard import add_dashboard
 from meshproxy.control.debug import add_debug
 from meshproxy.control.live import Live
@@ -71,7 +71,7 @@ def admin_application(view: View) -> web.Application:
 
 def pages(view: View) -> dict[str, Any]:
     """What the other workers need of ours, by path, to show all of them as one."""
-    told = {"/clusters": clusters(view), "/stats": stats(view)}
+    told = {"/clusters": clusters(view), "/stats": stats(view), observer.PAGE: observer.parts(view)}
     return told | {path: _of_section(section)(view) for section, path in PAGES.items()}
 
 

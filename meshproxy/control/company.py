@@ -12,7 +12,8 @@ from typing import Any
 ADDED = frozenset({
     "in_flight", "in_use", "queued", "refused", "open", "idle", "dialling", "waiting", "requests",
     "failures", "opened", "kept_in", "entries", "bytes", "evictions", "keys_in_use", "overflowed",
-    "used", "granted", "denied", "attempts_not_stopped", "purged",
+    "used", "granted", "denied", "attempts_not_stopped", "purged", "retries", "rss_bytes",
+    "open_files", "cpu_seconds",
 })  # fmt: skip
 """Numbers of which each worker has its own share."""
 

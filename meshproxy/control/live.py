@@ -131,6 +131,7 @@ class Live:
         response = web.StreamResponse(headers={**HEADERS, **FIELDS})
         response.force_close()
         listener = Listener(request)
+        await self._view.company.gather()
         one = self._rounds.get(seconds)
         if one is None:
             one = self._rounds[seconds] = Round(self._view, seconds)

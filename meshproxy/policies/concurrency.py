@@ -164,7 +164,7 @@ class Concurrency:
         verdict: Refusal | Hold | None = None
         if free <= 0 or waiting:
             full = waiting >= room and not (room and places.line.would_give_way(exchange.priority))
-            verdict = self._refusal(_full(most, room)) if full else self._wait
+            verdict = self._refusal(_full(self._of_all(), room)) if full else self._wait
             timeout = write_duration(self._spec.queue_timeout)
             says += ": refused" if full else f": waits, {timeout} at most"
         data = {"max": most, "in_use": most - free, "queue": room, "queued": waiting,
@@ -172,7 +172,12 @@ class Concurrency:
         yield Step(says, verdict, data=data)
 
     def _most(self) -> int:
+        """How many there are for this process."""
         return self._max
+
+    def _of_all(self) -> int:
+        """How many there are, for whoever is told so."""
+        return self._most()
 
     def _room(self) -> int:
         return self._spec.room(self._most())
@@ -189,7 +194,7 @@ class Concurrency:
 
     def _refused(self, exchange: Exchange) -> Refusal:
         self._count(exchange, "concurrency")
-        return self._refusal(_full(self._max, self._queue))
+        return self._refusal(_full(self._of_all(), self._queue))
 
     def _count(self, exchange: Exchange, why: str) -> None:
         self._places.refused += 1
@@ -257,8 +262,11 @@ class Shared(Concurrency):
         places.gauge.show(places.in_use)
         return verdict
 
-    def _busy(self) -> str:
-        return f"concurrency: all {self._all} places are taken"
+    def _most(self) -> int:
+        return self._places.own(self._all)
+
+    def _of_all(self) -> int:
+        return self._all
 
     def report(self, now: float) -> Mapping[str, Any]:
         return {**super().report(now), "max": self._all}
@@ -281,6 +289,12 @@ class SharedAdaptive(Adaptive):
         verdict = Concurrency.admit(self, exchange, now)
         places.gauge.show(places.in_use)
         return verdict
+
+    def _most(self) -> int:
+        return self._places.own(self._learner.most())
+
+    def _of_all(self) -> int:
+        return self._learner.most()
 
     def settle(self, exchange: Exchange, now: float) -> None:
         places = self._places
