@@ -20,7 +20,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
         health  strain  memory  export  collector  tap  live  observer  summary
-        rulebook  followed  company  orders
+        rulebook  followed  company  orders  command  notify
         steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
@@ -51,7 +51,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  path  destination  units  deadline  latency
         gradient  line  rehearsal  pressure  caching  freshness  health  quantile
-        filter  filter_text  odds  worst_case  upkeep
+        filter  filter_text  odds  worst_case  upkeep  drain
 
 The walk of a request, across the rooms.
 

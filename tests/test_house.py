@@ -93,6 +93,8 @@ WITHOUT_TEST: dict[str, str] = {
     "parts.py": "only makes things: tests/e2e/test_telemetry.py and all others there",
     "shown.py": "what the ports ask of it: tests/e2e/test_admin.py",
     "app.py": "the wiring of everything: all of tests/e2e",
+    "worker.py": "the wiring of one of several: tests/e2e/test_workers.py",
+    "supervisor.py": "the other composition root: tests/e2e/test_workers.py",
     "control/serving.py": "what both ports stand on: tests/control/test_admin.py, test_probes.py",
     "control/view.py": "a Protocol and two records",
     "core/explanation.py": "records and Protocols",

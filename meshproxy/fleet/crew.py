@@ -200,14 +200,18 @@ class Crew:
     def _wait_for(self, worker: Worker) -> None:
         """Hear it, and hear when it takes more if there is more."""
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.channel.unsent else 0)
-        known = self._selector.get_map().get(worker.channel.fileno())
+        at = worker.channel.fileno()
+        if at < 0:
+            return  # it has ended meanwhile
+        known = self._selector.get_map().get(at)
         if known is not None and known.events != events:
-            self._selector.modify(worker.channel.fileno(), events, ("channel", worker))
+            self._selector.modify(at, events, ("channel", worker))
 
     def _deaf(self, worker: Worker) -> None:
         """Its line is of no use any more: its end comes next, or has come."""
-        if self._selector.get_map().get(worker.channel.fileno()) is not None:
-            self._selector.unregister(worker.channel.fileno())
+        at = worker.channel.fileno()
+        if at >= 0 and self._selector.get_map().get(at) is not None:
+            self._selector.unregister(at)
 
     def received(self, worker: Worker) -> Iterator[dict[str, Any]]:
         """The questions and news that came from a worker; answers go to who waits for them."""
