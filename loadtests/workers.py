@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.crews import Crew, deliveries, echo, traffic
@@ -35,6 +36,7 @@ outbound:
   services:
     gone: {endpoints: [<gone>], retry: off, circuit_breaker: {consecutive_failures: 5}}
 shutdown: {drain: 5s}
+logs: {level: info, format: json, access: {errors: false, sample: 0%}}
 """
 CALLERS = 6
 Figures = dict[str, Any]
@@ -157,7 +159,7 @@ def breaker(times: int) -> Figures:
     """From the turn in one worker to the turn in the other, as their log lines are dated."""
     between: list[float] = []
     for _ in range(times):
-        with site() as (crew, _):
+        with site() as (crew, _app):
             while True:
                 answer = fetch(crew.outbound, headers={"Host": "gone"})
                 if answer.get("x-meshproxy-reason") == "UO":
@@ -175,7 +177,7 @@ def breaker(times: int) -> Figures:
     return {"open_in_all_after_ms": {"max": _ms(max(between))}, "held": max(between) < 0.1}
 
 
-def memory(_: int) -> Figures:
+def memory(_times: int) -> Figures:
     """What a supervisor and two workers take, and what the supervisor does when idle."""
     with site() as (crew, _):
         with traffic(crew, CALLERS):
@@ -191,8 +193,8 @@ def memory(_: int) -> Figures:
 
 
 def _memory(pid: int) -> dict[str, float]:
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        lines = dict(line.split(":", 1) for line in file.read().splitlines()[1:])
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    lines = dict(line.split(":", 1) for line in text.splitlines()[1:])
     return {name.lower(): round(int(lines[name].split()[0]) / 1024, 1) for name in ("Rss", "Pss")}
 
 

@@ -217,7 +217,9 @@ class Ties:
     async def _adopt(self, message: Message, files: list[int]) -> Message:
         for (host, port), fd in zip(message["places"], files, strict=True):
             self._sockets[host, port] = socket.socket(fileno=fd)
-        error = await self._followed.follow(message["data"].encode(), message["generation"])
+        error = await self._followed.follow(
+            message["data"].encode("latin-1"), message["generation"]
+        )
         if not error:
             await self._outcome(message, [])
         return {"error": error}

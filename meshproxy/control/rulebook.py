@@ -171,12 +171,14 @@ class Rulebook:
     def handed(self) -> tuple[dict[str, Any], list[int]]:
         """The config in force as a message, and the descriptors of all its sockets beside it.
 
+        Its bytes stand there one a character: they may be UTF-16, which JSON could not carry.
+
         All of them: who has a socket already closes the copy, and who has missed a config
         between needs more than the new ones.
         """
         places = list(self._sockets)
         message = {
-            "data": self._data.decode(), "generation": self._generation,
+            "data": self._data.decode("latin-1"), "generation": self._generation,
             "places": places, "outcome": self._outcome,
         }  # fmt: skip
         return message, [self._sockets[place].fileno() for place in places]

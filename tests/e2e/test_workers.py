@@ -276,6 +276,40 @@ def test_f12_a_port_that_is_taken_leaves_all_workers_as_they_were(fresh: Crew) -
     assert {one.status for one in each(lambda: fetch(fresh.inbound))} == {200}
 
 
+def test_a_reload_reaches_a_worker_that_is_just_being_replaced(fresh: Crew) -> None:
+    for number in range(3):
+        os.kill(fresh.pids()[number % 2], signal.SIGKILL)
+        fresh.write(CONFIG.replace("name: kept", f"name: kept-{number}"))
+        answer: Any = json.loads(fresh.reload().body)
+        assert (answer["ok"], answer["generation"]) == (True, 2 + number)
+        fresh.wait_workers(2)
+        details: list[Any] = each(lambda: json.loads(fresh.probe("/readyz").body))
+        told = {one["checks"]["config"]["detail"].partition(",")[0] for one in details}
+        assert told == {f"generation {2 + number}"}
+
+
+def test_a_reload_is_not_held_up_for_ever_by_a_stopped_worker(fresh: Crew) -> None:
+    victim, _ = fresh.pids()
+    os.kill(victim, signal.SIGSTOP)
+    fresh.write(CONFIG.replace("listen: <inbound>", "listen: <moved>"))
+    # Asked of the file, as the question itself could be one that the stopped one has accepted.
+    eventually(lambda: fresh.events("config_reloaded"), what="the reload")
+    eventually(lambda: len(fresh.events("worker_ready")) == 3, REPLACED, "the replacement")
+    assert {one.status for one in each(lambda: fetch(fresh.where("moved")))} == {200}
+    with pytest.raises(ConnectionRefusedError):
+        Client(fresh.inbound).close()
+
+
+def test_a_new_worker_knows_how_the_latest_reload_went(fresh: Crew) -> None:
+    fresh.write("inbound: {listen: [")
+    eventually(lambda: fresh.events("config_rejected"), what="the refusal")
+    for pid in fresh.pids():
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: len(fresh.events("worker_ready")) == 4, what="two new workers")
+    assert set(each(lambda: fresh.total("meshproxy_config_last_reload_successful"))) == {0.0}
+    assert {one.status for one in each(lambda: fetch(fresh.inbound))} == {200}
+
+
 def test_an_address_moves_and_comes_back(fresh: Crew) -> None:
     old = fresh.inbound
     for place in ("<moved>", "<inbound>", "<moved>"):
@@ -370,6 +404,20 @@ def test_a_drain_by_order_lets_requests_end(app: Origin) -> None:
             assert client.response().status == 200
         assert one.process.wait(5.0) == 0
     app.forget()
+
+
+def test_it_ends_while_a_worker_crashes_again_and_again(app: Origin) -> None:
+    with Crew.running(CONFIG, app=app.address) as one:
+        one.wait_workers(2)
+        for number in range(3):
+            os.kill(max(one.pids()), signal.SIGKILL)
+            eventually(lambda number=number: len(one.events("worker_ended")) > number)  # type: ignore[misc]
+            if number < 2:
+                eventually(lambda: len(one.pids()) == 2)
+        assert one.events("worker_ended")[-1]["again_in_seconds"] > 0
+        one.signal(signal.SIGTERM)
+        assert one.process.wait(5.0) == 0
+        assert is_free(one.inbound[1])
 
 
 # Faults
