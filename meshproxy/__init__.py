@@ -12,12 +12,15 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     commands/     one file per thing a person types
         arguments  sources  run  check  starter  remote  tap  top  screen  events
         explain  prose  inject  inject_words  workloads  pods  edits
+    supervisor    several workers: forks them, owns their sockets, looks after them
+    worker        the app as one worker of several, tied to the others
     app           the composition root: a sidecar's life, and the only place that knows every room
     shown         the running sidecar as the two HTTP ports see it
     parts         what a sidecar is made of, wired to each other
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
         health  strain  memory  export  collector  tap  live  observer  summary
+        rulebook  followed  company  orders  command  notify
         steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
@@ -27,7 +30,9 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         foresight  rewrites  bounds  samples
     telemetry/    counts and lines; the hot side only adds
         metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
-        tap  columns  figures  recent  versions  bugs  stacks  profile  flame
+        sums  tap  columns  figures  recent  versions  bugs  stacks  profile  flame
+    fleet/        PROCESSES: what several workers share, and how they are started and told
+        board  member  channel  tie  crew
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors  otel  origins
@@ -35,18 +40,18 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  told  recording  export  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played
-        shadow  circuit_breaker  circuits  panic  health_check  retries  fallback
+        shadow  circuit_breaker  circuits  shared_breaker  panic  health_check  retries  fallback
         deadlines  hedge  faults
         cache  cache_store  cache_keys  cache_flights  cache_intake
         cache_foreseen
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  checkup  classify  fields
-                  spans  selection  explanation
+                  spans  selection  explanation  sharing
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  cover  path  destination  units  deadline  latency
         gradient  line  rehearsal  pressure  caching  freshness  health  quantile
-        filter  filter_text  odds  worst_case
+        filter  filter_text  odds  worst_case  upkeep  drain
 
 The walk of a request, across the rooms.
 

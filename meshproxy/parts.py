@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from meshproxy.control.export import Clocks, Exporter
 from meshproxy.control.health import Prober
@@ -32,7 +33,10 @@ from meshproxy.telemetry.tap import Tap
 
 
 class Parts:
-    """`bind` makes listening sockets; the clock of all of them is the monotonic one."""
+    """`bind` makes listening sockets; the clock of all of them is the monotonic one.
+
+    `counted` is what is shown of the counts: those of other workers are added to ours there.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, log: Log, bind: Bind) -> None:
         clock = time.monotonic
@@ -41,7 +45,8 @@ class Parts:
         self.began = clock()
         self.ledger = Ledger()
         self.telemetry = Telemetry()
-        self.readings = Readings(self.telemetry, self.began)
+        self.counted: Callable[[], Telemetry] = lambda: self.telemetry
+        self.readings = Readings(lambda: self.counted(), self.began)
         self.recent = Recent()
         self.history = History()
         # Ids and jitter need to be unlike each other, not secret; the system seeds it.

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from meshproxy.control import steer
+from meshproxy.control.followed import Followed
 from meshproxy.control.reload import Outcome, Reason, Reloader, Standing
-from meshproxy.control.view import Identity, Listening
+from meshproxy.control.view import Company, Identity, Listening
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.report import Sample
 from meshproxy.core.route import Plan, Snapshot
@@ -20,18 +22,41 @@ from meshproxy.parts import Parts
 from meshproxy.telemetry.metrics import samples_of
 
 
+class Alone(Company):
+    """One process: there is nobody to ask."""
+
+    async def gather(self) -> None: ...
+
+    def samples(self) -> Iterable[Iterable[Sample]]:
+        return ()
+
+    def added(self, page: str, ours: Any) -> Any:  # noqa: ARG002  # there is nothing to add
+        return ours
+
+    async def listen(
+        self,
+        words: Mapping[str, str],  # noqa: ARG002  # there is nobody to hear
+        put: Callable[[bytes], None],  # noqa: ARG002
+    ) -> Callable[[], None]:
+        return lambda: None
+
+    async def spread(self, order: str, words: Mapping[str, str]) -> None: ...
+
+
 class Shown:
     """Implements `control.view.View`. `leaving` says whether it drains, `leave` makes it."""
 
     def __init__(
-        self, parts: Parts, reloader: Reloader[Any],
+        self, parts: Parts, reloader: Reloader[Any] | Followed[Any],
         leaving: Callable[[], bool], leave: Callable[[], None],
     ) -> None:  # fmt: skip
         self._parts = parts
         self._reloader = reloader
         self._leaving = leaving
         self._leave = leave
+        self.company: Company = Alone()
         self.identity = Identity("", "")
+        self.pending = ""
         self.readings = parts.readings
         self.recent = parts.recent
         self.history = parts.history
@@ -73,9 +98,10 @@ class Shown:
         ]
 
     def metrics(self, openmetrics: bool) -> Iterator[bytes]:
-        return self._parts.telemetry.render(openmetrics, self._samples())
+        groups = chain(self.samples(), self.company.samples())
+        return self._parts.counted().render(openmetrics, groups)
 
-    def _samples(self) -> Iterable[Iterable[Sample]]:
+    def samples(self) -> Iterable[Iterable[Sample]]:
         """In groups, each of one owner: what it tells of is as it was at one moment."""
         parts = self._parts
         yield from samples_of(self.cells())
@@ -97,7 +123,7 @@ class Shown:
         listeners = self._parts.front.listeners
         return {
             "connections": {one.plan.key: len(one.clients) for one in listeners},
-            **self._parts.telemetry.stats(),
+            **self._parts.counted().stats(),
         }
 
     def explain(self, plan: Plan, question: Question) -> Explanation:

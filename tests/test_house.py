@@ -22,12 +22,13 @@ TESTS = ROOT / "tests"
 MAY_IMPORT: dict[str, set[str]] = {
     "logic": set(),
     "core": {"logic"},
+    "fleet": {"core", "logic"},
     "policies": {"core", "logic"},
     "telemetry": {"core", "logic"},
     "settings": {"policies", "core", "logic"},
     "dataplane": {"core", "logic"},
     "control": {"settings", "telemetry", "core"},
-    "commands": {"settings", "control", "app"},
+    "commands": {"settings", "control", "app", "supervisor"},
     "parts": {"core", "telemetry", "dataplane", "control"},
     "shown": {"core", "telemetry", "dataplane", "control", "parts"},
     "app": {
@@ -41,6 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "parts",
         "shown",
     },
+    "worker": {"app", "control", "core", "fleet", "telemetry"},
+    "supervisor": {"app", "worker", "control", "dataplane", "fleet", "settings", "telemetry"},
     "__main__": {"commands"},
     "__init__": set(),
 }
@@ -90,6 +93,8 @@ WITHOUT_TEST: dict[str, str] = {
     "parts.py": "only makes things: tests/e2e/test_telemetry.py and all others there",
     "shown.py": "what the ports ask of it: tests/e2e/test_admin.py",
     "app.py": "the wiring of everything: all of tests/e2e",
+    "worker.py": "the wiring of one of several: tests/e2e/test_workers.py",
+    "supervisor.py": "the other composition root: tests/e2e/test_workers.py",
     "control/serving.py": "what both ports stand on: tests/control/test_admin.py, test_probes.py",
     "control/view.py": "a Protocol and two records",
     "core/explanation.py": "records and Protocols",
@@ -97,6 +102,7 @@ WITHOUT_TEST: dict[str, str] = {
     "core/exchange.py": "a record that the data plane fills: tests/dataplane",
     "core/ledger.py": "a dictionary with two views: tests/settings/test_compile.py",
     "core/report.py": "two Protocols and a record",
+    "core/sharing.py": "Protocols",
     "core/route.py": "records and Protocols",
     "core/verdict.py": "records and one table: tests/dataplane/test_conductor.py walks it",
     "logic/rehearsal.py": "its counts equal those of real places: tests/policies/test_played.py",
@@ -118,6 +124,10 @@ LONG_FUNCTIONS: dict[str, str] = {}
 
 CATCHES_ALL: dict[str, str] = {
     "control/reload.py": "even a bug in loading must leave the old config serving",
+    "control/rulebook.py": "even a bug in loading must leave the old config serving",
+    "fleet/tie.py": "whoever asked a worker waits for its answer, and the next in its turn",
+    "supervisor.py": "a bug in looking after workers must not be the end of them",
+    "worker.py": "what ends a worker is told before it ends: its exit code says nothing",
     "control/serving.py": "a bug in a page is a line of the log and a 500, not text on stderr",
     "app.py": "a bug in one sweep must not be the end of all sweeps",
     "dataplane/conductor.py": "a bug in a policy ends its exchange with 500, and no other",

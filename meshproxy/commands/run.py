@@ -5,6 +5,7 @@ The only command that imports the sidecar itself.
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,14 +19,35 @@ from meshproxy.commands.sources import (
 )
 from meshproxy.control.reload import Source
 from meshproxy.control.watch import Text, Watch
+from meshproxy.settings.errors import ConfigError
 
 
 def run(options: Namespace) -> int:
     """Run until told to end; the exit code is the app's."""
     source = source_of(options)
+    if wants_workers(source):
+        from meshproxy import supervisor
+
+        return supervisor.run(source, options.log_level, options.log_format)
     from meshproxy import app  # a usage error needs none of it
 
     return app.run(source, options.log_level, options.log_format)
+
+
+def wants_workers(source: Source) -> bool:
+    """Whether the file asks for several; one that cannot be read is told of by who runs it."""
+    if isinstance(source, Watch) and not source.path.is_file():
+        return False  # a pipe can be read once
+    try:
+        data = source.read()
+        if b"workers" not in data:
+            return False
+        from meshproxy.control.rulebook import counted
+        from meshproxy.settings.validate import validate
+
+        return counted(validate(data, source.name, os.environ).file.workers) != 1
+    except (ConfigError, OSError):
+        return False
 
 
 def source_of(options: Namespace) -> Source:

@@ -19,10 +19,11 @@ from aiohttp import web
 from meshproxy import __version__
 from meshproxy.control.dashboard import add_dashboard
 from meshproxy.control.debug import add_debug
+from meshproxy.control.orders import ORDERS, obey
 from meshproxy.control.serving import Answer, answer, manners, refusal
-from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
-from meshproxy.control.view import LEVELS, View
-from meshproxy.core.report import Purgeable, Reported
+from meshproxy.control.steer import WrongOrderError
+from meshproxy.control.view import View
+from meshproxy.core.report import Reported
 from meshproxy.core.route import Endpoint, Phases, Plan, Route
 
 PATIENCE = 5.0
@@ -45,12 +46,11 @@ def admin_application(view: View) -> web.Application:
         "/stats": stats,
         "/failures": failures,
     }
+    shown |= {path: _of_section(section) for section, path in PAGES.items()}
     for path, show in shown.items():
-        application.router.add_get(path, _page(view, show))
-    for section, path in PAGES.items():
-        application.router.add_get(path, _page(view, _of_section(section)))
-    for section in SECTIONS:
-        application.router.add_post(PAGES[section], _steer(view, section))
+        application.router.add_get(path, _page(view, path, show))
+    for order in ORDERS:
+        application.router.add_post(f"/{order}", _order(view, order))
     add_dashboard(application.router, view)
     application.router.add_get("/explain", _explain(view))
     for path, make in STREAMS.items():
@@ -60,9 +60,15 @@ def admin_application(view: View) -> web.Application:
     add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
-    application.router.add_post("/logging", _logging(view))
-    application.router.add_post("/cache/purge", _purge(view))
     return application
+
+
+def pages(view: View) -> dict[str, Any]:
+    """What the other workers need of ours, by path, to show all of them as one."""
+    from meshproxy.control import observer  # only several workers, or /metrics, need it
+
+    told = {"/clusters": clusters(view), "/stats": stats(view), observer.PAGE: observer.parts(view)}
+    return told | {path: _of_section(section)(view) for section, path in PAGES.items()}
 
 
 # What may be asked
@@ -108,13 +114,13 @@ class Stream:
 
 
 def _tap(view: View) -> Streaming:
-    from meshproxy.control.tap import Taps
+    from meshproxy.control.tap import Taps  # few ever watch
 
     return Taps(view)
 
 
 def _live(view: View) -> Streaming:
-    from meshproxy.control.live import Live
+    from meshproxy.control.live import Live  # few ever watch
 
     return Live(view)
 
@@ -203,13 +209,13 @@ def _verdicts(view: View) -> dict[tuple[str, str], dict[str, Any]]:
 
 def stats(view: View) -> dict[str, Any]:
     """The app's numbers, and what policies report that has no page of its own."""
+    from meshproxy.control.summary import summary  # few ever ask
+
     now = view.now()
     others: dict[str, list[Mapping[str, Any]]] = {}
     for cell in _reported(view.cells()):
         if cell.section not in PAGES:
             others.setdefault(cell.section, []).append(cell.report(now))
-    from meshproxy.control.summary import summary
-
     uptime = {"uptime_seconds": round(view.uptime(), 3)}
     return {**uptime, **view.stats(), **summary(view), **others}
 
@@ -290,9 +296,10 @@ def _time(seconds: float) -> str | None:
 # How it is answered
 
 
-def _page(view: View, show: Callable[[View], Any]) -> Answer:
+def _page(view: View, path: str, show: Callable[[View], Any]) -> Answer:
     async def page(request: web.Request) -> web.StreamResponse:  # noqa: ARG001
-        return answer(show(view))
+        await view.company.gather()
+        return answer(view.company.added(path, show(view)))
 
     return page
 
@@ -329,39 +336,17 @@ def _drain(view: View) -> Answer:
     return drain
 
 
-def _logging(view: View) -> Answer:
-    async def logging(request: web.Request) -> web.StreamResponse:
-        level = request.query.get("level", "").lower()
-        if level not in LEVELS:
-            return refusal(422, f"level: one of {', '.join(LEVELS)}, as in /logging?level=debug")
-        view.set_level(level)
-        return answer({"level": level})
+def _order(view: View, order: str) -> Answer:
+    """Carried out here, and by the other workers too."""
 
-    return logging
-
-
-def _steer(view: View, section: str) -> Answer:
-    async def order(request: web.Request) -> web.StreamResponse:
+    async def carry_out(request: web.Request) -> web.StreamResponse:
         if len(request.query) > len(set(request.query)):
             return refusal(422, "each word of an order is said once")
         try:
-            done = steer(section, view.cells(), request.query, view.now())
+            done = obey(view, order, request.query)
         except WrongOrderError as error:
             return refusal(422, str(error))
-        view.tell(SECTIONS[section].event, level="warning", **done)
-        return answer({**done, "until": "the next reload"})
+        await view.company.spread(order, dict(request.query))
+        return answer(done)
 
-    return order
-
-
-def _purge(view: View) -> Answer:
-    async def purge(request: web.Request) -> web.StreamResponse:
-        unknown = request.query.keys() - {"route", "prefix"}
-        if unknown:
-            # A word that is read wrongly would purge more than was meant.
-            return refusal(422, "cache/purge takes route=NAME and prefix=/PATH, or neither")
-        route, prefix = request.query.get("route", ""), request.query.get("prefix", "")
-        caches = [cell for cell in view.cells() if isinstance(cell, Purgeable)]
-        return answer({"purged": sum(one.purge(route, prefix, view.now()) for one in caches)})
-
-    return purge
+    return carry_out

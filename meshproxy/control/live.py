@@ -96,6 +96,7 @@ class Round:
             await asyncio.sleep(due - loop.time())
             # After a pause of the whole process comes one event, not all that were missed.
             due = max(due + self.seconds, loop.time())
+            await self.view.company.gather()
             event = spelled(self.observer)
             for listener in tuple(self.listeners):
                 if not listener.tell(event):
@@ -130,6 +131,7 @@ class Live:
         response = web.StreamResponse(headers={**HEADERS, **FIELDS})
         response.force_close()
         listener = Listener(request)
+        await self._view.company.gather()
         one = self._rounds.get(seconds)
         if one is None:
             one = self._rounds[seconds] = Round(self._view, seconds)

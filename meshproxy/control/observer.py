@@ -29,6 +29,33 @@ NO_FAILURES = frozenset(
 ENDPOINTS = 200
 """Most that are told of one upstream."""
 
+PAGE = "/live"
+"""Under which name workers tell each other what is theirs of an event."""
+
+
+def parts(view: View) -> dict[str, Any]:
+    """What of an event each worker has its own share of, as it is now."""
+    known = {one.family: int(one.value) for group in process.samples() for one in group}
+    circuits, _ = _verdicts(view)
+    return {
+        "process": {
+            "rss_bytes": known.get("process_resident_memory_bytes", 0),
+            "open_files": known.get("process_open_fds", 0),
+            "cpu_seconds": time.process_time(),  # finer than what the kernel's file says
+            "connections": view.stats().get("connections", {}),
+        },
+        "endpoints": [
+            list(_endpoints(cluster, circuits))
+            for cluster in (view.snapshot.clusters if view.snapshot else ())
+        ],
+        "limits": list(reported(view, "rate-limits")),
+        "concurrency": list(reported(view, "concurrency")),
+        "retries": [
+            {name: each[name] for name in ("upstream", "route", "retries")}
+            for each in reported(view, "route_retries")
+        ],
+    }
+
 
 class Observer:
     """The first look is at everything since the start. `failure` is the latest that was told."""
@@ -50,7 +77,8 @@ class Observer:
         reading = view.readings.take(view.now())
         since, self._reading = reading.since(self._reading), reading
         seconds = max(since.at, 1e-3)
-        retries = self._new_retries()
+        all_ = view.company.added(PAGE, parts(view))
+        retries = self._new_retries(all_["retries"])
         snapshot, standing = view.snapshot, view.standing
         until = view.recent.latest if self._until is None else self._until
         failures = view.recent.since(self.failure, until)
@@ -63,38 +91,35 @@ class Observer:
             "generation": snapshot.generation if snapshot else 0,
             "draining": view.draining,
             "reload": {"ok": standing.ok, "at": _text(standing.at), "errors": standing.errors},
-            "process": self._told_process(seconds),
+            "process": self._told_process(all_["process"], seconds),
             "totals": _totals(since, seconds),
             "routes": self._routes(since, seconds, retries),
-            "upstreams": self._upstreams(since, retries),
+            "upstreams": self._upstreams(since, retries, all_["endpoints"]),
             "versions": [
                 {"upstream": upstream, "version": version or None, **told(count, seconds)}
                 for (upstream, version), count in versions(view, since).items()
             ],
-            "limits": [_with_use(each) for each in reported(view, "rate-limits")],
-            "concurrency": list(reported(view, "concurrency")),
+            "limits": [_with_use(each) for each in all_["limits"]],
+            "concurrency": all_["concurrency"],
             "failures": failures,
         }
 
-    def _new_retries(self) -> dict[tuple[str, str], int]:
+    def _new_retries(self, told: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
         """By upstream and route."""
-        now = {
-            (each["upstream"], each["route"]): each["retries"]
-            for each in reported(self._view, "route_retries")
-        }
+        now = {(each["upstream"], each["route"]): each["retries"] for each in told}
         before, self._retries = self._retries, now
         return {key: max(0, count - before.get(key, 0)) for key, count in now.items()}
 
-    def _told_process(self, seconds: float) -> dict[str, Any]:
-        known = {one.family: int(one.value) for group in process.samples() for one in group}
-        cpu = time.process_time()  # finer than what the kernel's file says
-        used, self._cpu = cpu - self._cpu, cpu
+    def _told_process(self, told: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        cpu = told["cpu_seconds"]
+        # Less than before where a worker has been replaced.
+        used, self._cpu = max(0.0, cpu - self._cpu), cpu
         return {
-            "rss_bytes": known.get("process_resident_memory_bytes", 0),
+            "rss_bytes": told["rss_bytes"],
             "cpu": round(used / seconds, 4),
-            "open_files": known.get("process_open_fds", 0),
+            "open_files": told["open_files"],
             "loop_lag_ms": milliseconds(self._view.loop_lag()),
-            "connections": self._view.stats().get("connections", {}),
+            "connections": told["connections"],
         }
 
     def _routes(
@@ -113,12 +138,14 @@ class Observer:
         ]
 
     def _upstreams(
-        self, since: Reading, retries: Mapping[tuple[str, str], int]
-    ) -> list[dict[str, Any]]:
+        self, since: Reading, retries: Mapping[tuple[str, str], int],
+        endpoints: Iterable[Iterable[Mapping[str, Any]]],
+    ) -> list[dict[str, Any]]:  # fmt: skip
         view = self._view
-        circuits, panics = _verdicts(view)
+        _, panics = _verdicts(view)
         found = []
-        for cluster in view.snapshot.clusters if view.snapshot else ():
+        clusters = view.snapshot.clusters if view.snapshot else ()
+        for cluster, its in zip(clusters, endpoints, strict=True):
             name = cluster.name
             results = since.attempts.get(name, {})
             found.append(
@@ -134,7 +161,7 @@ class Observer:
                     ),
                     **_latency(count for key, count in since.routes.items() if key[2] == name),
                     "panic": name in panics,
-                    "endpoints": list(_endpoints(cluster, circuits)),
+                    "endpoints": its,
                 }
             )
         return found

@@ -98,6 +98,8 @@ def _config(view: View) -> Check:
     if snapshot is None:
         return Check(False, "no config yet")
     in_force = f"generation {snapshot.generation}, {snapshot.digest}"
+    if view.pending:
+        in_force += f"; {view.pending}"
     if standing.ok:
         return Check(True, in_force)
     errors = standing.errors[:SHOWN]
@@ -150,6 +152,7 @@ class Pieces(payload.Payload):
 def _scrape(view: View) -> Answer:
     async def scrape(request: web.Request) -> web.StreamResponse:
         openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+        await view.company.gather()
         pieces = []
         for piece in view.metrics(openmetrics):
             pieces.append(piece)

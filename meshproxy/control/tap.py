@@ -54,12 +54,14 @@ class Taps:
         except CrowdedError as crowd:
             return refusal(503, str(crowd))
         self._listeners.add(listener)
+        hang_up = await self._view.company.listen(words, listener.put)
         tell("tap_opened", filter=words.get("filter", ""), listeners=len(tap))
         try:
             return await _stream(self._view, request, listener, awake)
         finally:
             self._listeners.discard(listener)
             tap.leave(listener)
+            hang_up()
             left_out = sum(listener.left_out)
             tell("tap_closed", told=listener.sent, left_out=left_out, listeners=len(tap))
 

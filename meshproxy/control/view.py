@@ -5,13 +5,14 @@ The app is one; tests have another. Everything is as it is at the moment of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meshproxy.control.history import Entry
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.report import Sample
 from meshproxy.core.route import Plan, Snapshot
 from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
@@ -36,8 +37,32 @@ class Listening:
     bound: bool
 
 
+class Company(Protocol):
+    """The other workers of this sidecar, if it has any."""
+
+    async def gather(self) -> None:
+        """Hear from all of them what is shown next; whoever does not answer soon is left out."""
+
+    def samples(self) -> Iterable[Iterable[Sample]]:
+        """Their numbers, to be rendered with ours."""
+
+    def added(self, page: str, ours: Any) -> Any:
+        """What a page of ours says, with their counts added to it."""
+
+    async def listen(
+        self, words: Mapping[str, str], put: Callable[[bytes], None]
+    ) -> Callable[[], None]:
+        """Have their taps' lines put here too; what is returned ends it."""
+
+    async def spread(self, order: str, words: Mapping[str, str]) -> None:
+        """Have them do what was done here (`control.orders`)."""
+
+
 class View(Protocol):
     """The running sidecar from outside of it."""
+
+    @property
+    def company(self) -> Company: ...
 
     @property
     def identity(self) -> Identity: ...
@@ -57,6 +82,10 @@ class View(Protocol):
     @property
     def history(self) -> Iterable[Entry]:
         """The last reloads, the newest last."""
+
+    @property
+    def pending(self) -> str:
+        """What of the config in force needs a restart; empty if nothing does."""
 
     @property
     def draining(self) -> bool: ...

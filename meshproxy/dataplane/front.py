@@ -116,6 +116,13 @@ class Front:
         for listener in self.listeners:
             listener.drain()
 
+    def fade(self) -> None:
+        """Accept no more, answer with `connection: close`; who is idle may still ask once."""
+        self.draining = True
+        for listener in self.listeners:
+            listener.draining = True
+            listener.close()
+
     def close(self) -> None:
         """Stop accepting everywhere."""
         for listener in self.listeners:

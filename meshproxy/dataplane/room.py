@@ -8,6 +8,7 @@ to clients, whatever the config allows.
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 
 RESERVED = 32
 """Descriptors for everything that is no client: listeners, the admin port, files, DNS."""
@@ -37,6 +38,15 @@ class Room:
             self._of[address] = left
         else:
             self._of.pop(address, None)
+
+
+def say_capped(tell: Callable[..., None], wanted: int, most: int) -> None:
+    """The config may ask for more clients than this process has descriptors for."""
+    if wanted > most:
+        tell(
+            "connections_capped", level="warning", wanted=wanted, most=most,
+            why="each may need two file descriptors: raise the limit of open files",
+        )  # fmt: skip
 
 
 def descriptors() -> int:

@@ -167,6 +167,26 @@ def panics(total: int, usable: int, share: float) -> bool:
     return usable < share * total
 
 
+def follow(circuit: Circuit, state: State, at: float, rest: tuple[float, float, int]) -> None:
+    """It turned elsewhere, at that moment; `rest` is `until`, `spell` and `doublings` there.
+
+    A turn to half-open is a claim as well: the probe that made it is out.
+    """
+    _turn(circuit, state, at)
+    circuit.until, circuit.spell, circuit.doublings = rest
+    if state is State.HALF_OPEN:
+        circuit.claims = [at]
+        circuit.until = at + circuit.spell
+
+
+def won_elsewhere(circuit: Circuit) -> None:
+    """A probe of another worker went well, and did not close the circuit yet."""
+    if circuit.state is State.HALF_OPEN:
+        circuit.wins += 1
+        circuit.claims = []
+        circuit.until = 0.0
+
+
 def vouched(circuit: Circuit, passed_at: float) -> bool:
     """Whether an open one may be probed before its time: a check that began after it opened,
     at `passed_at`, went well. A probe that fails opens it anew, and so needs a newer check.

@@ -58,6 +58,13 @@ class Rate:
         level.tokens = tokens
         return (1.0 - tokens) / self.per_second
 
+    def charge(self, level: Level, count: int, at: float) -> None:
+        """Others spent so many at that moment: what is missing then is owed."""
+        if at > level.stamp:
+            level.tokens = min(self.burst, level.tokens + (at - level.stamp) * self.per_second)
+            level.stamp = at
+        level.tokens -= count
+
     def peek(self, level: Level, now: float) -> float:
         """What `take` would answer; asks, and changes nothing."""
         return self.take(replace(level), now)

@@ -43,7 +43,11 @@ class Measure(Protocol[L]):
 
     def fresh(self, now: float) -> L: ...
     def take(self, level: L, now: float, /) -> float: ...
+
+    def charge(self, level: L, count: int, at: float, /) -> None: ...
+
     def peek(self, level: L, now: float, /) -> float: ...
+
     def give_back(self, level: L, /) -> None: ...
     def left(self, level: L, now: float, /) -> float: ...
     def is_fresh(self, level: L, now: float, /) -> bool: ...
@@ -91,16 +95,26 @@ class Keyed(Generic[L]):
 
     def give_back(self, key: bytes) -> None:
         """Undo a `take` of this very moment that answered 0.0."""
-        level = self._levels.get(_kept(key))
+        level = self._levels.get(kept(key))
         if level is None:
             self._overflow.measure.give_back(self._overflow.level)
         else:
             self._measure.give_back(level)
 
+    def charge(self, key: bytes, count: int, at: float) -> None:
+        """Others spent so many of `key`'s at that moment; a key that is kept as a digest too."""
+        level = self._levels.get(key)
+        if level is None:
+            level = self._place(key, at)
+            if level is None:
+                self._overflow.measure.charge(self._overflow.level, count, at)
+                return
+        self._measure.charge(level, count, at)
+
     def find(self, key: bytes, now: float) -> tuple[Measure[L], L, bool]:
         """The measure and the level that `take` would spend from, and whether all keys without
         a place share that; nothing is placed or forgotten."""
-        level = self._levels.get(_kept(key))
+        level = self._levels.get(kept(key))
         if level is None and self._has_room(now):
             level = self._measure.fresh(now)
         if level is None:
@@ -124,7 +138,7 @@ class Keyed(Generic[L]):
 
     def _place(self, key: bytes, now: float) -> L | None:
         """The level of a key that is long or new; None when there is no room for it."""
-        key = _kept(key)
+        key = kept(key)
         level = self._levels.get(key)
         if level is not None:
             return level
@@ -147,5 +161,6 @@ class Keyed(Generic[L]):
                 ring.rotate(-1)
 
 
-def _kept(key: bytes) -> bytes:
+def kept(key: bytes) -> bytes:
+    """As a key is kept, in no more than 64 bytes."""
     return key if len(key) <= LONGEST else blake2b(key).digest()

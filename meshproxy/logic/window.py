@@ -90,6 +90,18 @@ class Quota:
             window.until = (_last_to_leave(window, self.limit) + _SLOTS) * self.width
         return max(window.until - now, _EDGE * self.width)
 
+    def charge(self, window: Window, count: int, at: float) -> None:
+        """Others were admitted so often at that moment, which may be a slice or two ago."""
+        if window.width != self.width:
+            self._adopt(window, at)
+        number = int(at / self.width + _EDGE)
+        if number > window.head:
+            _advance(window, number)
+        if number > window.head - SLICES:
+            window.total += count
+            window.counts[number % _SLOTS] += count
+            window.until = 0.0
+
     def peek(self, window: Window, now: float) -> float:
         """What `take` would answer; asks, and changes nothing."""
         return self.take(replace(window, counts=window.counts[:]), now)

@@ -86,11 +86,14 @@ class CircuitBreakerSpec(Spec):
     def build(self, scope: Scope) -> CircuitBreaker | ShadowBreaker | None:
         if self.mode == "off":
             return None
+        from meshproxy.policies.shared_breaker import maker  # it is a breaker, too
+
+        made = maker(scope.sharing)
         rules = Rules(**{name: getattr(self, name) for name in Rules.__slots__})
         if self.mode == "shadow":
-            tried = CircuitBreaker(rules, scope, circuits_of(scope, shadow=True), None)
+            tried = made(rules, scope, circuits_of(scope, shadow=True), None)
             return ShadowBreaker(tried, scope)
-        return CircuitBreaker(rules, scope, circuits_of(scope), panic_of(scope, self.panic))
+        return made(rules, scope, circuits_of(scope), panic_of(scope, self.panic))
 
 
 def _counted(words: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from meshproxy.policies.contract import Scope
 
 if TYPE_CHECKING:
     from meshproxy.core.route import Endpoint
+    from meshproxy.policies.shared_breaker import Link
 
 ORDERS = {"open": State.OPEN, "closed": State.CLOSED}
 """What an operator may say."""
@@ -63,8 +64,8 @@ class EndpointCircuit:
     """
 
     __slots__ = (
-        "capped", "circuit", "endpoint", "ignored", "last_failure", "opened", "shadow", "shifts",
-        "tally", "turns", "upstream",
+        "capped", "circuit", "endpoint", "ignored", "last_failure", "link", "opened", "shadow",
+        "shifts", "tally", "turns", "upstream",
     )  # fmt: skip
 
     section = "breakers"
@@ -83,6 +84,7 @@ class EndpointCircuit:
         self.capped = 0
         self.ignored = 0
         self.last_failure = ""
+        self.link: Link | None = None  # where there are other workers
 
     def turned(self, before: State) -> None:
         """Count the transition from `before` to the state it has now."""
@@ -90,6 +92,8 @@ class EndpointCircuit:
         self.turns[turn] = self.turns.get(turn, 0) + 1
         self.opened += self.circuit.state is State.OPEN
         self.shifts.count += 1
+        if self.link is not None:
+            self.link.turned()
 
     @property
     def names(self) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from meshproxy.logic.gradient import Bounds
 from meshproxy.logic.units import write_duration
 from meshproxy.policies.contract import Scope, Spec
 from meshproxy.policies.learner import Learner
-from meshproxy.policies.places import Places, Ticket
+from meshproxy.policies.places import Places, SharedPlaces, Ticket
 from meshproxy.policies.played import Shadowed, ShadowedAdaptive
 from meshproxy.policies.shadow import Mode
 from meshproxy.policies.sheds import sheds
@@ -91,6 +91,8 @@ class ConcurrencySpec(Spec):
     def _made(self, scope: Scope) -> Concurrency | Shadowed:
         if self.mode == "shadow":
             return (ShadowedAdaptive if self.max == ADAPTIVE else Shadowed)(self, scope)
+        if scope.sharing is not None:
+            return (SharedAdaptive if self.max == ADAPTIVE else Shared)(self, scope)
         return (Adaptive if self.max == ADAPTIVE else Concurrency)(self, scope)
 
     def room(self, most: int) -> int:
@@ -117,9 +119,7 @@ class Concurrency:
     section = "concurrency"
 
     def __init__(self, spec: ConcurrencySpec, scope: Scope) -> None:
-        upstream = scope.cluster.name
-        places = scope.state("places", lambda: Places(upstream, scope.owner), upstream)
-        self._places = places
+        self._places = places = self._places_of(scope)
         self._spec = spec
         self._max = 0 if spec.max == ADAPTIVE else spec.max
         self._queue = spec.room(self._max)
@@ -128,6 +128,10 @@ class Concurrency:
         self._release = places.release
         self._sheds = sheds(scope)
         self._wait = Hold(spec.queue_timeout, again=True)
+
+    def _places_of(self, scope: Scope) -> Places:
+        upstream = scope.cluster.name
+        return scope.state("places", lambda: Places(upstream, scope.owner), upstream)
 
     def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
         places = self._places
@@ -160,7 +164,7 @@ class Concurrency:
         verdict: Refusal | Hold | None = None
         if free <= 0 or waiting:
             full = waiting >= room and not (room and places.line.would_give_way(exchange.priority))
-            verdict = self._refusal(_full(most, room)) if full else self._wait
+            verdict = self._refusal(_full(self._of_all(), room)) if full else self._wait
             timeout = write_duration(self._spec.queue_timeout)
             says += ": refused" if full else f": waits, {timeout} at most"
         data = {"max": most, "in_use": most - free, "queue": room, "queued": waiting,
@@ -168,7 +172,12 @@ class Concurrency:
         yield Step(says, verdict, data=data)
 
     def _most(self) -> int:
+        """How many there are for this process."""
         return self._max
+
+    def _of_all(self) -> int:
+        """How many there are, for whoever is told so."""
+        return self._most()
 
     def _room(self) -> int:
         return self._spec.room(self._most())
@@ -185,7 +194,7 @@ class Concurrency:
 
     def _refused(self, exchange: Exchange) -> Refusal:
         self._count(exchange, "concurrency")
-        return self._refusal(_full(self._max, self._queue))
+        return self._refusal(_full(self._of_all(), self._queue))
 
     def _count(self, exchange: Exchange, why: str) -> None:
         self._places.refused += 1
@@ -230,3 +239,73 @@ class Adaptive(Concurrency):
 
     def report(self, now: float) -> Mapping[str, Any]:
         return {**super().report(now), **self._learner.report(), "adaptive": True}
+
+
+class Shared(Concurrency):
+    """The limit of all workers together."""
+
+    __slots__ = ("_all",)
+
+    _places: SharedPlaces
+
+    def __init__(self, spec: ConcurrencySpec, scope: Scope) -> None:
+        super().__init__(spec, scope)
+        self._all = self._max
+
+    def _places_of(self, scope: Scope) -> Places:
+        return shared_places(scope)
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
+        places = self._places
+        self._max = places.own(self._all)
+        verdict = super().admit(exchange, now)
+        places.gauge.show(places.in_use)
+        return verdict
+
+    def _most(self) -> int:
+        return self._places.own(self._all)
+
+    def _of_all(self) -> int:
+        return self._all
+
+    def report(self, now: float) -> Mapping[str, Any]:
+        return {**super().report(now), "max": self._all}
+
+
+class SharedAdaptive(Adaptive):
+    """What each worker learns is how many all of them together may have at once."""
+
+    __slots__ = ()
+
+    _places: SharedPlaces
+
+    def _places_of(self, scope: Scope) -> Places:
+        return shared_places(scope)
+
+    def admit(self, exchange: Exchange, now: float) -> Refusal | Hold | None:
+        places = self._places
+        self._max = most = places.own(self._learner.most())
+        self._queue = self._spec.room(most)
+        verdict = Concurrency.admit(self, exchange, now)
+        places.gauge.show(places.in_use)
+        return verdict
+
+    def _most(self) -> int:
+        return self._places.own(self._learner.most())
+
+    def _of_all(self) -> int:
+        return self._learner.most()
+
+    def settle(self, exchange: Exchange, now: float) -> None:
+        places = self._places
+        self._learner.look(exchange, places.in_use + places.gauge.others(), now)
+
+
+def shared_places(scope: Scope) -> SharedPlaces:
+    """Those of one owner and upstream, joined with the other workers'."""
+    upstream, sharing = scope.cluster.name, scope.sharing
+    assert sharing is not None  # noqa: S101  # asked only where there are several
+    places = scope.state("places", lambda: SharedPlaces(upstream, scope.owner), upstream)
+    places.gauge = sharing.gauge(scope.name("places", upstream))
+    sharing.each_turn(places.look)
+    return places

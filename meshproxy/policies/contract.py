@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import Classifier, Cluster, Phases, Pick, Route
+from meshproxy.core.sharing import Sharing
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Scope:
     call it per request. `hops` is how many trusted proxies stand in front. `route_of(service)` is
     the route of a service for requests that none of its own routes takes; not to be asked before
     all are compiled. `beside(key)` is the Spec of another policy at the same place, None where
-    that is off.
+    that is off. `sharing` is there where this is one worker of several.
     """
 
     direction: str
@@ -56,6 +57,11 @@ class Scope:
     hops: int = 0
     route_of: Callable[[str], Route] = NO_SERVICES.__getitem__
     beside: Callable[[str], Any] = NOTHING.get
+    sharing: Sharing | None = None
+
+    def name(self, kind: str, *more: Hashable) -> tuple[Hashable, ...]:
+        """The name under which a cell of this policy at its owner is shared by the workers."""
+        return (kind, self.owner, *more)
 
     def state(self, kind: str, make: Callable[[], T], *more: Hashable) -> T:
         """The cell of this policy at its owner, found again after a reload."""

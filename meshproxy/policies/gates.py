@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from meshproxy.logic.keyed import kept
 from meshproxy.policies import keys
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
     from meshproxy.core.fields import RateOf
+    from meshproxy.core.sharing import Sharing
     from meshproxy.logic.keyed import Keyed, Measure, Table
     from meshproxy.policies.keys import Key
+
+Name: TypeAlias = tuple[Any, ...]
 
 NEAREST = 5
 SAMPLE = 1000
@@ -102,6 +106,64 @@ class Each:
                 {"key": keys.shown(self._per, key), "left": int(left)} for key, left in nearest
             ],
         }
+
+
+class SharedWhole(Whole):
+    """One level for everyone, wherever they are served: each worker keeps it up to date."""
+
+    __slots__ = ("_listen", "_now", "_say")
+
+    def __init__(
+        self, rate: RateOf, measure: Measure[Any], level: Any, sharing: Sharing, name: Name
+    ) -> None:
+        super().__init__(rate, measure, level)
+        self._listen = sharing.listen
+        self._now = 0.0
+        self._say = sharing.talk(name, lambda count, _, at: measure.charge(level, count, at))
+
+    def take(self, exchange: Exchange, now: float) -> float:
+        self._listen()
+        wait = super().take(exchange, now)
+        if wait == 0.0:
+            self._now = now
+            self._say(1, b"", now)
+        return wait
+
+    def give_back(self, exchange: Exchange) -> None:
+        super().give_back(exchange)
+        self._say(-1, b"", self._now)
+
+
+class SharedEach(Each):
+    """One level per key, wherever the key comes from."""
+
+    __slots__ = ("_listen", "_now", "_say")
+
+    def __init__(
+        self,
+        rate: RateOf,
+        by: tuple[Sequence[str], Key],
+        table: Table[Any],
+        keyed: Keyed[Any],
+        sharing: Sharing,
+        name: Name,
+    ) -> None:
+        super().__init__(rate, by, table, keyed)
+        self._listen = sharing.listen
+        self._now = 0.0
+        self._say = sharing.talk(name, lambda count, key, at: keyed.charge(key, count, at))
+
+    def take(self, exchange: Exchange, now: float) -> float:
+        self._listen()
+        wait = super().take(exchange, now)
+        if wait == 0.0:
+            self._now = now
+            self._say(1, kept(self._read(exchange)), now)
+        return wait
+
+    def give_back(self, exchange: Exchange) -> None:
+        super().give_back(exchange)
+        self._say(-1, kept(self._read(exchange)), self._now)
 
 
 class Tiered:

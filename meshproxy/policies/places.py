@@ -15,6 +15,7 @@ from meshproxy.logic.line import Line
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
+    from meshproxy.core.sharing import Gauge
 
 
 class Places:
@@ -101,6 +102,47 @@ class Places:
         yield Sample("meshproxy_concurrency_in_use", where, float(self.in_use))
         yield Sample("meshproxy_concurrency_queued", where, float(self.line.size))
         yield Sample("meshproxy_concurrency_limit", where, float(self.most))
+
+
+class SharedPlaces(Places):
+    """The same where other workers take of the same places: `own` is what they leave us.
+
+    Two that take the last place in the same microsecond both have it.
+    """
+
+    __slots__ = ("_all", "gauge")
+
+    gauge: Gauge
+
+    def __init__(self, upstream: str, owner: str) -> None:
+        super().__init__(upstream, owner)
+        self._all = 0
+
+    def own(self, most: int) -> int:
+        """Of `most` for everyone, how many are for this worker now."""
+        self._all = most
+        return max(0, most - self.gauge.others())
+
+    def release(self, now: float) -> None:
+        super().release(now)
+        self.gauge.show(self.in_use)
+
+    def let_in(self, now: float) -> None:
+        super().let_in(now)
+        self.gauge.show(self.in_use)
+
+    def look(self, now: float) -> None:
+        """Elsewhere a place may have come free, and nobody says so."""
+        if self.waiting:
+            self.most = self.own(self._all)
+            self.let_in(now)
+
+    def samples(self) -> Iterable[Sample]:
+        """The limit is that of all workers, so one of them tells it."""
+        where = (("upstream", self.upstream), ("scope", self.owner))
+        yield Sample("meshproxy_concurrency_in_use", where, float(self.in_use))
+        yield Sample("meshproxy_concurrency_queued", where, float(self.line.size))
+        yield Sample("meshproxy_concurrency_limit", where, float(self._all))
 
 
 class Ticket:

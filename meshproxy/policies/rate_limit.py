@@ -28,7 +28,7 @@ from meshproxy.logic.keyed import Keyed, Measure, Overflow, Table
 from meshproxy.logic.window import Quota
 from meshproxy.policies import keys
 from meshproxy.policies.contract import Scope, Spec
-from meshproxy.policies.gates import Each, Gate, Tiered, Whole
+from meshproxy.policies.gates import Each, Gate, SharedEach, SharedWhole, Tiered, Whole
 from meshproxy.policies.limits import Limit, RateLimits, Refused, Series, Shaded
 from meshproxy.policies.shadow import Mode, shadows
 
@@ -208,10 +208,16 @@ def _tier_gate(
     measure = _measure(spec, limit)
     if not spec.per:
         level = scope.state("rate_limit_level", lambda: measure.fresh(scope.now), *kept)
+        if scope.sharing is not None:
+            shared = scope.name("rate_limit_level", *kept)
+            return SharedWhole(limit.limit, measure, level, scope.sharing, shared)
         return Whole(limit.limit, measure, level)
     base = _measure(spec, spec)
     # All tiers overflow into one level under the base limit: the strictest reading.
     spare = scope.state("rate_limit_overflow", lambda: base.fresh(scope.now), *kept[:-1])
     table: Table[Any] = scope.state("rate_limit_keys", Table, *kept)
     keyed = Keyed(measure, table, spec.keys, Overflow(base, spare))
+    if scope.sharing is not None:
+        by, shared = (spec.per, keys.read(spec.per, scope.hops)), scope.name("limit_keys", *kept)
+        return SharedEach(limit.limit, by, table, keyed, scope.sharing, shared)
     return Each(limit.limit, (spec.per, keys.read(spec.per, scope.hops)), table, keyed)

@@ -27,6 +27,7 @@ from meshproxy.core.route import (
     RouteTable,
     Snapshot,
 )
+from meshproxy.core.sharing import Sharing
 from meshproxy.policies.contract import Random, fields_read
 from meshproxy.settings.addresses import Address
 from meshproxy.settings.chains import Chain, Step
@@ -59,7 +60,7 @@ class Tools:
     telemetry, found again after a reload; `versioned(series, upstream, versions)` makes of a
     route's series one that counts by the version of each endpoint besides. `kinds(reads,
     replaces)` is the head reader's table of request fields. `tell(event, **fields)` writes to
-    the log.
+    the log. `sharing` is there where this is one worker of several.
     """
 
     series: Callable[[str, str, str], RouteSeries]
@@ -67,6 +68,7 @@ class Tools:
     kinds: Callable[[Iterable[bytes], Iterable[bytes]], FieldKinds]
     random: Random
     tell: Callable[..., None]
+    sharing: Sharing | None = None
     versioned: Callable[[Any, str, Mapping[Endpoint, str]], RouteSeries] = lambda row, *_: row
 
 

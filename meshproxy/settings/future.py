@@ -39,8 +39,6 @@ def key(path: tuple[str | int, ...]) -> str | None:
 
 def value(path: tuple[str | int, ...], found: object) -> str | None:
     """A sentence about the word or number under `path`, if it will be known one day."""
-    if path == ("workers",) and isinstance(found, int) and found > 1:
-        return "not supported yet: more than one worker"
     if not path or not isinstance(found, str):
         return None
     what = VALUES.get((str(path[-1]), found))

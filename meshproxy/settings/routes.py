@@ -192,6 +192,7 @@ class Routes:
                 hops=self._hops,
                 beside=beside,
                 route_of=self.services.__getitem__,
+                sharing=self._tools.sharing,
             )
 
         return scope

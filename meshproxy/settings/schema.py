@@ -320,7 +320,9 @@ class File(_Top):
     limits: LimitsSpec = LimitsSpec()
     trust: Trust = Trust()
     shutdown: Shutdown = Shutdown()
-    workers: One = 1
+    workers: Annotated[int, Field(ge=1, le=32)] | Literal["auto"] = Field(
+        default=1, description="Processes that share the work; auto: one for each processor."
+    )
 
 
 def policy(place: BaseModel, spec: type[Spec]) -> Any:

@@ -80,7 +80,7 @@ VERSION_DURATION = Family(
     "From the request head to the end of the answer, by that version.",
     "upstream,version",
 )
-BUILD = Family("meshproxy_build_info", "info", "What is running; always 1.", "version,python")
+BUILD = Family("meshproxy_build_info", "info", "What is running; always 1.", "version,python", max)
 
 FAMILIES: tuple[Family, ...] = (
     REQUESTS,
@@ -165,6 +165,7 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "Places of a concurrency limit: what the file says, or what was learned.",
         "upstream,scope",
+        merge=max,
     ),
     Family(
         "meshproxy_shed_total",
@@ -214,6 +215,7 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "Breakers and rate limits that an operator holds otherwise than the file says.",
         "section",
+        merge=max,
     ),
     Family(
         "meshproxy_endpoint_healthy",
@@ -313,9 +315,14 @@ PROCESS: tuple[Family, ...] = (
     Family("process_cpu_seconds_total", "counter", "User and system CPU time spent, in seconds."),
     Family("process_resident_memory_bytes", "gauge", "Memory that is in RAM."),
     Family("process_virtual_memory_bytes", "gauge", "Address space in use."),
-    Family("process_start_time_seconds", "gauge", "When the process began, in seconds since 1970."),
+    Family(
+        "process_start_time_seconds",
+        "gauge",
+        "When the process began, in seconds since 1970.",
+        merge=min,
+    ),
     Family("process_open_fds", "gauge", "Descriptors that are open."),
-    Family("process_max_fds", "gauge", "Descriptors that may be open."),
+    Family("process_max_fds", "gauge", "Descriptors that may be open.", merge=min),
 )
 """As every Prometheus client names them."""
 

@@ -9,7 +9,7 @@ of 500 or above and nothing else, so that these figures and those of /metrics ag
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -102,18 +102,18 @@ class Reading:
 
 
 class Readings:
-    """Takes readings of one Telemetry, and keeps those of the last minute."""
+    """Takes readings of what `telemetry` gives, and keeps those of the last minute."""
 
     __slots__ = ("_kept", "_latest", "_telemetry", "start")
 
-    def __init__(self, telemetry: Telemetry, now: float) -> None:
+    def __init__(self, telemetry: Callable[[], Telemetry], now: float) -> None:
         self._telemetry = telemetry
         self.start = self._latest = Reading(now)
         self._kept: deque[Reading] = deque((self.start,))
 
     def take(self, now: float) -> Reading:
         """All counters as they are now."""
-        telemetry, known = self._telemetry, self._latest
+        telemetry, known = self._telemetry(), self._latest
         self._latest = Reading(
             now,
             {
@@ -142,7 +142,7 @@ class Readings:
 
     def in_flight(self, key: Key) -> int:
         """Requests of a route that have not ended."""
-        row = self._telemetry.rows.get(key)
+        row = self._telemetry().rows.get(key)
         return row.in_flight if row is not None else 0
 
 

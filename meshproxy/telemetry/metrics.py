@@ -183,14 +183,15 @@ class Telemetry:
     """All series of the process, and the page that shows them."""
 
     def __init__(self, version: str = __version__, wall: Callable[[], float] = time.time) -> None:
+        self._version = version
         self._wall = wall
         self._istio: Istio | None = None
-        self._room = Room()
+        self.room = Room()
         self._rows: dict[tuple[str, str, str], RouteSeries] = {}
         self._clusters: dict[str, ClusterSeries] = {}
         self.versions = Versions(BOUNDS)
-        self._bad: dict[str, dict[str, int]] = {}
-        self._carried: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self.bad: dict[str, dict[str, int]] = {}
+        self.carried: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         python = ".".join(map(str, sys.version_info[:3]))
         labels = (("version", version), ("python", python))
         self._build = Sample(families.BUILD.name, labels, 1)
@@ -217,9 +218,9 @@ class Telemetry:
 
     def _new_row(self, key: tuple[str, str, str]) -> RouteSeries:
         labels = zip(("direction", "route", "upstream"), key, strict=True)
-        bad = self._bad.setdefault(key[0], {})
-        row = self._rows[key] = RouteSeries(labelled(labels), self._room, bad, self._wall)
-        self._room.left += COUNTS_PER_ROW
+        bad = self.bad.setdefault(key[0], {})
+        row = self._rows[key] = RouteSeries(labelled(labels), self.room, bad, self._wall)
+        self.room.left += COUNTS_PER_ROW
         return row
 
     def cluster_series(self, upstream: str) -> ClusterSeries:
@@ -229,7 +230,7 @@ class Telemetry:
         cluster = self._clusters.get(upstream)
         if cluster is None:
             labels = labelled((("upstream", upstream),))
-            cluster = self._clusters[upstream] = ClusterSeries(labels, self._room)
+            cluster = self._clusters[upstream] = ClusterSeries(labels, self.room)
         return cluster
 
     def speak(self, languages: Collection[str], service: Service) -> None:
@@ -240,12 +241,18 @@ class Telemetry:
 
             self._istio = Istio(service, BOUNDS)
 
+    def alike(self) -> Telemetry:
+        """Another one that speaks as this does and has counted nothing."""
+        other = Telemetry(self._version, self._wall)
+        other._istio = self._istio
+        return other
+
     def retire(self, cells: Iterable[object]) -> None:
         """Remember the counters of state that a reload forgets: a counter must not go back."""
         for sample in chain.from_iterable(samples_of(cells)):
             if families.family_of(sample.family).type == "counter":
                 key = (sample.family, sample.labels)
-                self._carried[key] = self._carried.get(key, 0.0) + sample.value
+                self.carried[key] = self.carried.get(key, 0.0) + sample.value
 
     def render(self, openmetrics: bool, samples: Groups) -> Iterator[bytes]:
         """Everything as text, in pieces: ours, and `samples` of the rest of the house.
@@ -274,9 +281,9 @@ class Telemetry:
             "requests": sum(sum(row.counts.values()) for row in rows),
             "in_flight": sum(row.in_flight for row in rows),
             "attempts": sum(sum(cluster.counts().values()) for cluster in clusters),
-            "bad_requests": sum(sum(counts.values()) for counts in self._bad.values()),
+            "bad_requests": sum(sum(counts.values()) for counts in self.bad.values()),
             "request_counters": sum(len(row.counts) for row in rows),
-            "series_dropped": self._room.dropped,
+            "series_dropped": self.room.dropped,
         }
 
     def _requests(self, page: Page, rows: Collection[RouteSeries]) -> Iterator[bytes]:
@@ -308,17 +315,17 @@ class Telemetry:
 
     def _groups(self, samples: Groups) -> Groups:
         yield from samples
-        for (family, labels), value in tuple(self._carried.items()):
+        for (family, labels), value in tuple(self.carried.items()):
             yield (Sample(family, labels, value),)
         yield self._own()
         yield from process.samples()
 
     def _own(self) -> Iterator[Sample]:
-        for direction, counts in self._bad.items():
+        for direction, counts in self.bad.items():
             for why, count in counts.items():
                 labels = (("direction", direction), ("why", why))
                 yield Sample(families.BAD_REQUESTS.name, labels, count)
-        yield Sample(families.OVERFLOW.name, (), self._room.dropped)
+        yield Sample(families.OVERFLOW.name, (), self.room.dropped)
         yield self._build
 
 

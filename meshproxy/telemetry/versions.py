@@ -97,10 +97,11 @@ class Versions:
         self, row: RouteSeries, upstream: str, versions: Mapping[Endpoint, str]
     ) -> Versioned:
         """The route's series, with one more for the version of each endpoint."""
-        found = {version: self._of(upstream, version) for version in versions.values()}
+        found = {version: self.of(upstream, version) for version in versions.values()}
         return Versioned(row, {each: found[version] for each, version in versions.items()})
 
-    def _of(self, upstream: str, version: str) -> VersionSeries:
+    def of(self, upstream: str, version: str) -> VersionSeries:
+        """The series of one version; "" is none."""
         key = (upstream, version)
         series = self.series.pop(key, None)
         if series is None:

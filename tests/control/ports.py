@@ -14,10 +14,11 @@ from aiohttp import web
 from meshproxy.control.history import History
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
-from meshproxy.control.view import Identity, Listening
+from meshproxy.control.view import Company, Identity, Listening
 from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.route import Plan, Snapshot
 from meshproxy.dataplane.foresight import foresee
+from meshproxy.shown import Alone
 from meshproxy.telemetry.access_log import AccessLog
 from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
@@ -39,6 +40,8 @@ class Stage:
         default_factory=lambda: Standing(3, "abc", True, "file", 1000.0, 1000.0)
     )
     history: History = field(default_factory=History)
+    company: Company = field(default_factory=Alone)
+    pending: str = ""
     draining: bool = False
     listening: list[Listening] = field(
         default_factory=lambda: [Listening("inbound", "127.0.0.1:15006", True)]
@@ -68,7 +71,7 @@ class Stage:
         return 0.002
 
     def __post_init__(self) -> None:
-        self.readings = Readings(self.telemetry, self.clock - 12.5)
+        self.readings = Readings(lambda: self.telemetry, self.clock - 12.5)
         self.bugs = Bugs(self.tell, lambda: 1000.0, self.now)
 
     def uptime(self) -> float:

@@ -26,8 +26,6 @@ def test_a_key_of_a_later_version_is_told_from_a_typing_error(
 @pytest.mark.parametrize(
     ("path", "found", "told"),
     [
-        (("workers",), 2, "not supported yet: more than one worker"),
-        (("workers",), 0, None),
         (("inbound", "load_balancer"), "maglev", "not supported yet: maglev"),
         (("inbound", "load_balancer"), "peak", None),
         ((), "pass", None),

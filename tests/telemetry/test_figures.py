@@ -27,7 +27,7 @@ def seen(telemetry: Telemetry, *exchanges: Any, took: float = 0.02) -> None:
 
 def test_between_two_readings_is_what_came_after_the_first() -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 0.0)
+    readings = Readings(lambda: telemetry, 0.0)
     seen(telemetry, ended(), ended(status=503, flags="UF"))
     first = readings.take(10.0)
     seen(telemetry, ended(), ended(status=500), ended(status=429, flags="RL"), took=0.2)
@@ -41,7 +41,7 @@ def test_between_two_readings_is_what_came_after_the_first() -> None:
 
 def test_since_the_start_is_everything() -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 5.0)
+    readings = Readings(lambda: telemetry, 5.0)
     seen(telemetry, ended(), ended(status=499, flags="DC"), ended(status=404))
     count = readings.take(6.0).since(readings.start).routes[KEY]
     assert (count.requests, count.errors, count.limited, count.success) == (3, 0, 0, 1.0)
@@ -72,13 +72,13 @@ def test_an_error_is_a_status_of_500_or_above(
 ) -> None:
     telemetry = Telemetry()
     seen(telemetry, ended(status=status, flags=flags))
-    count = Readings(telemetry, 0.0).take(1.0).routes[KEY]
+    count = Readings(lambda: telemetry, 0.0).take(1.0).routes[KEY]
     assert (count.errors, count.limited) == (errors, limited)
 
 
 def test_what_did_not_move_is_not_copied() -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 0.0)
+    readings = Readings(lambda: telemetry, 0.0)
     seen(telemetry, ended())
     first = readings.take(1.0)
     telemetry.series("inbound", "other", "app").ended(ended(), 101.0)
@@ -95,7 +95,7 @@ def test_several_routes_are_one_service() -> None:
 
 def test_attempts_are_told_by_result() -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 0.0)
+    readings = Readings(lambda: telemetry, 0.0)
     cluster = telemetry.cluster_series("app")
     cluster.attempted("503")
     cluster.successes += 2
@@ -110,7 +110,7 @@ def test_attempts_are_told_by_result() -> None:
 
 def test_versions_are_read_like_routes_and_may_begin_anew() -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 0.0)
+    readings = Readings(lambda: telemetry, 0.0)
     row = telemetry.series("outbound", "default", "u")
     both = telemetry.versions.counting(row, "u", {ONE: "v1", TWO: "v2"})
     for endpoint, status in ((ONE, 200), (ONE, 200), (TWO, 500)):
@@ -128,7 +128,7 @@ def test_versions_are_read_like_routes_and_may_begin_anew() -> None:
 
 def test_readings_reach_back_a_minute_and_not_much_more() -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 0.0)
+    readings = Readings(lambda: telemetry, 0.0)
     now = 0.0
     while now < 300.0:
         now += 0.25
@@ -141,7 +141,7 @@ def test_readings_reach_back_a_minute_and_not_much_more() -> None:
 
 def test_requests_in_flight_are_those_of_the_moment() -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 0.0)
+    readings = Readings(lambda: telemetry, 0.0)
     telemetry.series(*KEY).in_flight += 3
     assert readings.in_flight(KEY) == 3
     assert readings.in_flight(("inbound", "nothing", "app")) == 0
@@ -153,7 +153,7 @@ statuses = st.lists(st.sampled_from([200, 204, 404, 429, 499, 500, 503]), max_si
 @given(st.lists(statuses, max_size=4))
 def test_parts_make_the_whole(parts: list[list[int]]) -> None:
     telemetry = Telemetry()
-    readings = Readings(telemetry, 0.0)
+    readings = Readings(lambda: telemetry, 0.0)
     last, found = readings.start, []
     for number, statuses in enumerate(parts, 1):
         seen(telemetry, *(ended(status=status) for status in statuses))

@@ -120,7 +120,7 @@ def test_routes_and_methods_to_one_destination_are_one_series() -> None:
 
 def test_what_found_no_room_is_counted_as_unknown() -> None:
     telemetry = speaking()
-    telemetry._room.left = 0
+    telemetry.room.left = 0
     series = telemetry.series("outbound", "a", "payments")
     series._room.left = 0
     series.ended(ended(status=299), 100.2)

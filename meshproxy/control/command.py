@@ -1,0 +1,113 @@
+"""The app as a child of its sidecar: started when the sidecar is ready, stopped after it drained.
+
+`meshproxy run -- CMD ...` makes one. When it is signalled is for others to decide; here stand
+how a process is started, told, waited for and reaped, and which number its end becomes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+FORWARDED = (
+    signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH,
+)  # fmt: skip
+"""Signals that mean nothing to a sidecar with a command, and so are the command's."""
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+"""Exit codes of a command that cannot be started, as shells have them."""
+
+
+class CommandError(Exception):
+    """The command cannot be started; `code` is the exit code for that."""
+
+    def __init__(self, why: str, code: int) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class Command:
+    """One process. `pidfd` can be waited for by any selector: readable means ended."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._argv = list(argv)
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.pidfd = -1
+        self.code: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self._argv[0]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self.code is None
+
+    def start(self) -> None:
+        """Start it, in this process's group: what is typed at a terminal reaches both.
+
+        Raises CommandError.
+        """
+        try:
+            self._process = subprocess.Popen(self._argv, env=self._environment)  # noqa: S603  # it is what was asked for
+        except FileNotFoundError as error:
+            raise CommandError(f"{self.name}: not found", NOT_FOUND) from error
+        except OSError as error:
+            raise CommandError(f"{self.name}: {error.strerror}", NOT_EXECUTABLE) from error
+        self.pidfd = os.pidfd_open(self._process.pid)
+
+    def signal(self, number: int) -> None:
+        """Tell it, unless it has ended already."""
+        if self.runs:
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def ended(self) -> bool:
+        """Whether it has; its `code` is then 128 and the signal's number if one ended it."""
+        if self._process is None or self.code is not None:
+            return self.code is not None
+        status = self._process.poll()
+        if status is None:
+            return False
+        self.code = 128 - status if status < 0 else status
+        os.close(self.pidfd)
+        self.pidfd = -1
+        return True
+
+
+def reap(known: frozenset[int]) -> None:
+    """As PID 1: take leave of orphans that were handed to us. Those `known` are waited for
+    elsewhere, and one of them at the front keeps the rest for the next time."""
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in known:
+            return
+        os.waitpid(found.si_pid, os.WNOHANG)
+
+
+def environment_with(
+    environment: Mapping[str, str], outbound: str, services: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment with the way through the sidecar: `outbound` and `services` are URLs.
+
+    NO_PROXY keeps the app's calls to itself and to this machine direct; a service's variable is
+    its name in capitals with _URL behind it. What the app was given already wins.
+    """
+    ours = {f"{_word(name)}_URL": url for name, url in services.items()}
+    if outbound:
+        ours |= dict.fromkeys(("HTTP_PROXY", "http_proxy", "MESHPROXY_OUTBOUND"), outbound)
+        ours |= dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1")
+    return {**ours, **environment}
+
+
+def _word(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name).upper()

@@ -1,0 +1,289 @@
+"""The second composition root: a sidecar of several workers, and who looks after them.
+
+One process owns the listening sockets and the config, forks the workers and never touches a
+request. It has no event loop: it waits for signals, messages and the end of a worker by one
+selector. Every worker is the whole sidecar of `app`, on sockets that it has inherited, so what
+one of them accepts it also answers. What they know together is on the `fleet` board.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any, NoReturn
+
+import orjson
+
+from meshproxy import worker as workers
+from meshproxy.app import CLEAN, FAILED, FORCED
+from meshproxy.control.reload import Outcome, Reason, Source
+from meshproxy.control.rulebook import Rulebook
+from meshproxy.dataplane.listener import bind
+from meshproxy.dataplane.room import Room, descriptors, say_capped
+from meshproxy.fleet.board import SEATS, Board
+from meshproxy.fleet.channel import Channel
+from meshproxy.fleet.crew import Crew, Worker
+from meshproxy.settings.errors import ConfigError
+from meshproxy.telemetry import sums
+from meshproxy.telemetry.bugs import Bugs
+from meshproxy.telemetry.log import Log
+
+TICK = 0.1
+"""Seconds between two looks at the workers' beats, and at the file."""
+
+GRACE = 5.0
+"""Seconds beyond `shutdown.drain` after which workers that do not end are killed."""
+
+
+class Supervisor:
+    """Runs until it is told to end."""
+
+    def __init__(self, source: Source, log: Log, level: str | None, form: str | None) -> None:
+        self._log = log
+        self._given = (level, form)
+        self._selector = selectors.DefaultSelector()
+        self._bugs = Bugs(log.tell, time.time, time.monotonic)
+        self._rules = Rulebook(source, bind, log.tell, time.time, self._bugs.caught)
+        self.board = Board(SEATS)
+        self._crew = Crew(self.board, self._selector, self._work, log.tell)
+        self._looked = 0.0
+        self._draining = False
+        self._drain_ends = 0.0
+        self._signals: list[int] = []
+        self._code = CLEAN
+
+    def run(self) -> int:
+        """Bind, start the workers, and look after them; returns the exit code."""
+        try:
+            self._rules.begin()
+        except (ConfigError, OSError) as error:
+            text = str(error) if isinstance(error, ConfigError) else f"{self._rules.name}: {error}"
+            print(text, file=sys.stderr)  # noqa: T201  # a person waits for it
+            return FAILED
+        self._log.configure(self._rules.settings.file.logs)
+        workers.preload()
+        self._listen_to_signals()
+        self._say_room()
+        # What exists now lives as long as any worker: no collector walks it, and it stays shared.
+        gc.collect()
+        gc.freeze()
+        self._crew.want(self._rules.workers)
+        while self._crew.workers or not self._draining:
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001  # the workers must not end for it
+                self._bugs.caught(error)
+                time.sleep(TICK)
+        self._rules.close()
+        self._log.tell("stopped", workers=0)
+        return self._code
+
+    # What happens
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if not self._draining:
+            self._crew.fill(now)
+        if now >= self._looked + TICK:
+            self._looked = now
+            self._look(now)
+        for key, events in self._selector.select(TICK):
+            what, worker = key.data
+            self._happened(what, worker, events)
+
+    def _happened(self, what: str, worker: Worker | None, events: int) -> None:
+        if worker is None:
+            self._signalled()
+        elif what == "ended":
+            self._ended(worker)
+        else:
+            if events & selectors.EVENT_WRITE:
+                self._crew.flush(worker)
+            if events & selectors.EVENT_READ:
+                for message in self._crew.received(worker):
+                    self._asked(worker, message)
+
+    def _look(self, now: float) -> None:
+        self._crew.look(now)
+        if self._draining:
+            if now >= self._drain_ends:
+                self._crew.kill()
+                self._code = FORCED
+        elif self._rules.changed(now):
+            self._reload("file")
+        self._bugs.sweep(now)
+        self._log.flush()
+
+    def _ended(self, worker: Worker) -> None:
+        last = self.board.seats[worker.seat].dump()
+        if last:
+            last = _inherited(self.board.ours.dump(), last)
+        code = self._crew.ended(worker, time.monotonic(), last)
+        if self._draining and code != 0:
+            self._code = FORCED if code == FORCED else self._code
+
+    # Workers' questions
+
+    def _asked(self, worker: Worker, message: dict[str, Any]) -> None:
+        def answer(said: dict[str, Any]) -> None:
+            if "id" in message:
+                self._crew.send(worker, {"re": message["id"], **said})
+
+        do = message["do"]
+        if do == "ready":
+            worker.ready = True
+            took = round(time.monotonic() - worker.began, 3)
+            self._log.tell("worker_ready", worker=worker.seat, pid=worker.pid, seconds=took)
+            if all(one.ready for one in self._crew.workers.values()):
+                self._log.tell("workers_ready", workers=len(self._crew.workers))
+        elif do == "reload":
+            self._reload(message["reason"], lambda outcome: answer({"outcome": asdict(outcome)}))
+        elif do == "drain":
+            self._drain()
+        elif do == "leave":
+            if not worker.leaving:
+                self._crew.send_home(worker)
+        elif do == "everyone":
+            say = message["say"]
+            if say["do"] == "order":
+                self._rules.ordered(say["order"], say["words"])
+            self._everyone(say, answer, but=worker)
+        elif do == "to":
+            to = self._crew.workers.get(message["seat"])
+            if to is not None:
+                self._crew.send(to, message["say"])
+
+    def _everyone(
+        self, say: dict[str, Any], answer: Callable[[dict[str, Any]], None], but: Worker | None
+    ) -> None:
+        """Ask all workers the same (`but` for one); their answers, by seat, when all are here.
+
+        One that is stuck or has just been started is told, and not waited for.
+        """
+        told = [one for one in self._crew.workers.values() if one is not but]
+        asked = [one for one in told if one.ready and not one.stuck]
+        answers: dict[str, Any] = {}
+        for one in told:
+            if one not in asked:
+                self._crew.send(one, say)
+        if not asked:
+            answer({"answers": answers})
+
+        def gather(seat: int, said: dict[str, Any]) -> None:
+            answers[str(seat)] = said
+            if len(answers) == len(asked):
+                answer({"answers": answers})
+
+        for one in asked:
+            self._crew.ask(one, say, [], partial(gather, one.seat))
+
+    # Reload
+
+    def _reload(self, reason: Reason, done: Callable[[Outcome], None] = lambda _: None) -> None:
+        fresh, outcome = self._rules.renew(reason)
+        if fresh is None:
+            for worker in self._crew.workers.values():
+                self._crew.send(worker, {"do": "outcome", "outcome": self._rules.outcome})
+            done(outcome)
+            return
+        say, files = self._rules.handed()
+        waiting = {worker.seat for worker in self._crew.workers.values() if not worker.leaving}
+
+        def adopted(seat: int, said: dict[str, Any]) -> None:
+            waiting.discard(seat)
+            if said.get("error"):
+                self._log.tell("worker_refused", level="error", worker=seat, detail=said["error"])
+                self._crew.send_home(self._crew.workers[seat])
+            if not waiting:
+                over()
+
+        def over() -> None:
+            self._rules.let_go()
+            if not self._draining:
+                self._crew.want(self._rules.workers)
+            done(outcome)
+
+        for seat in tuple(waiting):
+            worker = self._crew.workers[seat]
+            self._crew.ask(worker, {"do": "adopt", **say}, files, partial(adopted, seat))
+        self._log.configure(self._rules.settings.file.logs)
+        self._say_room()
+        if not self._draining:
+            # Who is too many leaves when this is over: the question may be answered by one.
+            self._crew.want(max(self._crew.wanted, self._rules.workers))
+        if not waiting:
+            over()
+
+    def _say_room(self) -> None:
+        wanted = self._rules.settings.file.limits.connections
+        say_capped(self._log.tell, wanted, Room(descriptors()).most)
+
+    # Signals
+
+    def _listen_to_signals(self) -> None:
+        read, write = socket.socketpair()
+        read.setblocking(False)
+        write.setblocking(False)
+        signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+        self._wakes = (read, write)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: self._signals.append(number))
+        self._selector.register(read, selectors.EVENT_READ, ("signal", None))
+
+    def _signalled(self) -> None:
+        self._wakes[0].recv(4096)
+        while self._signals:
+            number = self._signals.pop(0)
+            if number == signal.SIGHUP:
+                self._reload("signal")
+            elif self._draining:
+                self._log.tell("forced", level="warning", signal=signal.Signals(number).name)
+                self._crew.kill()
+                self._code = FORCED
+            else:
+                self._drain()
+
+    def _drain(self) -> None:
+        """All workers finish what they have; the sockets stay open until the last has left."""
+        if self._draining:
+            return
+        self._draining = True
+        seconds = self._rules.settings.file.shutdown.drain
+        self._drain_ends = time.monotonic() + seconds + GRACE
+        self._log.tell("draining", seconds=seconds, workers=len(self._crew.workers))
+        self._crew.drain()
+
+    # In the child
+
+    def _work(self, seat: int, channel: Channel) -> NoReturn:
+        code = FAILED
+        try:
+            for one in self._wakes:
+                one.close()
+            code = workers.work(self._rules.hand_over(), self.board, seat, channel, *self._given)
+        finally:
+            os._exit(code)
+
+
+def _inherited(before: bytes, last: bytes) -> bytes:
+    """What the dead have counted, with one more of them."""
+    one = sums.lasting(orjson.loads(last))
+    both = sums.joined(orjson.loads(before), one) if before else one
+    return orjson.dumps({**both, "seat": -1, "pages": {}, "failures": [0, []]})
+
+
+def run(source: Source, level: str | None = None, log_format: str | None = None) -> int:
+    """Run a sidecar of several workers until it is told to end; returns the exit code."""
+    log = Log(sys.stderr.fileno(), level, log_format, time.time)
+    try:
+        return Supervisor(source, log, level, log_format).run()
+    finally:
+        log.close()

@@ -1,0 +1,80 @@
+"""Counts of several workers as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from meshproxy.core.report import Sample
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.sums import joined, lasting, samples_of, told, whole
+
+KEY = (b"GET", 200, "")
+REFUSED = "meshproxy_downstream_connections_refused_total"
+OPEN = "meshproxy_downstream_connections"
+
+
+def worker(requests: int, in_flight: int = 0) -> Telemetry:
+    """One that has answered so many."""
+    telemetry = Telemetry()
+    row: Any = telemetry.series("inbound", "default", "app")
+    row.counts[KEY] = requests
+    row.durations[3] += requests
+    row.duration_sum += 0.5 * requests
+    row.in_flight = in_flight
+    telemetry.cluster_series("app").results["success"] = requests
+    telemetry.bad["inbound"] = {"syntax": requests}
+    return telemetry
+
+
+def page(telemetry: Telemetry, *samples: Sample) -> Any:
+    """What a worker tells, after its way through the board."""
+    return orjson.loads(orjson.dumps(told(telemetry, [samples]), option=orjson.OPT_NON_STR_KEYS))
+
+
+def counts(telemetry: Telemetry) -> tuple[Any, ...]:
+    row: Any = telemetry.rows["inbound", "default", "app"]
+    results = telemetry.clusters["app"].counts()["success"]
+    return row.counts[KEY], row.durations[3], row.duration_sum, row.in_flight, results
+
+
+def test_the_whole_is_the_sum_and_nobody_is_changed_by_it() -> None:
+    own = worker(2, in_flight=1)
+    total = whole(own, [page(worker(3, in_flight=2)), page(worker(5))])
+    assert counts(total) == (10, 10, 5.0, 3, 10)
+    assert total.bad == {"inbound": {"syntax": 10}}
+    assert counts(own) == (2, 2, 1.0, 1, 2)
+    assert counts(whole(own, [])) == counts(own)
+
+
+def test_a_route_that_only_another_has_met_is_there_too() -> None:
+    own = Telemetry()
+    assert counts(whole(own, [page(worker(4))])) == (4, 4, 2.0, 0, 4)
+
+
+def test_samples_keep_their_labels() -> None:
+    sample = Sample(OPEN, (("direction", "inbound"),), 7.0)
+    found = [one for group in samples_of([page(worker(1), sample)]) for one in group]
+    assert sample in found
+
+
+def test_of_the_dead_counters_stay_and_gauges_go() -> None:
+    labels = (("direction", "inbound"),)
+    dead = lasting(
+        page(worker(3, in_flight=2), Sample(REFUSED, labels, 4.0), Sample(OPEN, labels, 9.0))
+    )
+    families = [one[0] for one in dead["samples"]]
+    assert REFUSED in families
+    assert OPEN not in families
+    assert counts(whole(Telemetry(), [dead])) == (3, 3, 1.5, 0, 3)
+
+
+def test_the_dead_are_added_up_one_after_the_other() -> None:
+    labels = (("direction", "inbound"),)
+    one = lasting(page(worker(3), Sample(REFUSED, labels, 4.0)))
+    both = joined(one, lasting(page(worker(5), Sample(REFUSED, labels, 1.0))))
+    again = orjson.loads(orjson.dumps(both, option=orjson.OPT_NON_STR_KEYS))
+    assert counts(whole(Telemetry(), [again])) == (8, 8, 4.0, 0, 8)
+    (refused,) = [value for family, _, value in again["samples"] if family == REFUSED]
+    assert refused == 5.0
