@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import compileall
 import datetime
-import os
 import statistics
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from loadtests.processes import (
     cores,
     end_on_sigterm,
     free_port,
+    pinned,
     taskset,
 )
 from loadtests.report import SUBJECT, Footprint, Results, page, screen
@@ -111,9 +111,12 @@ def run(plan: Plan) -> Results:
     both = cores()
     if len(both) < 2:
         raise tools.MissingError("two cores are needed: one for the proxy, one for origin and load")
-    os.sched_setaffinity(0, {both[1]})
     results = Results()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Group(Path(folder)) as group:
+    with (
+        pinned(both[1]),
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Group(Path(folder)) as group,
+    ):
         bench = Bench(group, Path(folder), free_port(), both[0], both[1])
         start_origin(bench)
         if SUBJECT in plan.names:
@@ -122,7 +125,8 @@ def run(plan: Plan) -> Results:
         if results.footprint is not None and plan.million:
             outlast(bench, results.footprint)
     if plan.features:
-        results.features = features.costs(EXCHANGES, plan.rounds + 4, say)
+        with pinned(both[0]):
+            results.features = features.costs(EXCHANGES, plan.rounds + 4, say)
     if plan.seen:
         results.seen = seen.measure(plan.seconds, plan.rounds + 4, plan.against)
     return results

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 import uvloop
 
 from loadtests.bench_exchange import ANSWER, POLICIES, Rig, measure
+from loadtests.processes import cores, pinned
 from loadtests.report import FEATURE_HEAD, Features, table
 
 REQUEST = b"GET /small HTTP/1.1\r\nHost: svc\r\nx-client-id: bench\r\n\r\n"
@@ -131,8 +131,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=10_000, help="exchanges per round")
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args(argv)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    found = costs(args.count, args.rounds)
+    with pinned(cores()[0]):
+        found = costs(args.count, args.rounds)
     print(f"\n{BASE}: {found.base:.2f} µs per exchange\n\n{table(FEATURE_HEAD, found.rows)}")
     return 0
 

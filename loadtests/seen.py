@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from loadtests.processes import (
     cores,
     end_on_sigterm,
     free_port,
+    pinned,
     taskset,
 )
 from loadtests.report import Seen, table
@@ -49,8 +49,8 @@ def measure(seconds: int, rounds: int, against: str | None = None) -> Seen:
     both = cores()
     if len(both) < 2:
         raise tools.MissingError("two cores are needed: one for the proxy, one for origin and load")
-    os.sched_setaffinity(0, {both[1]})
     with (
+        pinned(both[1]),
         tempfile.TemporaryDirectory(prefix="seen-") as name,
         Group(Path(name)) as group,
         _tree(against, Path(name)) as tree,

@@ -46,7 +46,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         cache_foreseen
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  checkup  classify  fields
-                  spans  selection  explanation  sharing
+                  spans  selection  explanation  foretold  sharing
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
         bucket  window  keyed  forwarded  breaker  tally  retry  balance
         ring  cookies  trace  match  cover  path  destination  units  deadline  latency

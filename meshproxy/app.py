@@ -21,7 +21,6 @@ import uvloop
 
 from meshproxy.control import steer
 from meshproxy.control.followed import Followed
-from meshproxy.control.memory import trim
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reloader, Source
 from meshproxy.control.rulebook import counted
@@ -230,7 +229,6 @@ class App:
         # What exists now lives as long as the process: keep the collector from walking it.
         gc.collect()
         gc.freeze()
-        trim()
         self._log.tell(
             "ready", listeners=[f"{one.key} {one.address}" for one in self.shown.listeners()]
         )

@@ -8,18 +8,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshproxy.control import steer
 from meshproxy.control.followed import Followed
 from meshproxy.control.reload import Outcome, Reason, Reloader, Standing
 from meshproxy.control.view import Company, Identity, Listening
-from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.report import Sample
 from meshproxy.core.route import Plan, Snapshot
 from meshproxy.dataplane.samples import cluster_samples, listener_samples
 from meshproxy.parts import Parts
 from meshproxy.telemetry.metrics import samples_of
+
+if TYPE_CHECKING:
+    from meshproxy.core.foretold import Explanation, Question
 
 
 class Alone(Company):

@@ -98,6 +98,7 @@ WITHOUT_TEST: dict[str, str] = {
     "control/serving.py": "what both ports stand on: tests/control/test_admin.py, test_probes.py",
     "control/view.py": "a Protocol and two records",
     "core/explanation.py": "records and Protocols",
+    "core/foretold.py": "records and Protocols",
     "core/checkup.py": "a Protocol and two records",
     "core/exchange.py": "a record that the data plane fills: tests/dataplane",
     "core/ledger.py": "a dictionary with two views: tests/settings/test_compile.py",

@@ -13,15 +13,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshproxy.core.explanation import (
-    Choice,
-    Explanation,
-    Outcome,
-    Prospect,
-    Question,
-    Rewrites,
-    Step,
-)
+from meshproxy.core.explanation import Choice, Step
+from meshproxy.core.foretold import Explanation, Outcome, Prospect, Question, Rewrites
 from meshproxy.core.route import Plan, Route
 from meshproxy.core.verdict import Hold, Refusal, Reset, Served
 

@@ -14,7 +14,7 @@ from typing import Any
 from meshproxy.control import explain
 from meshproxy.control.explain import Asked
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.foretold import Explanation, Question
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Plan
 from meshproxy.settings.compile import Tools, compile_snapshot

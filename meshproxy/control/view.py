@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from meshproxy.control.history import Entry
 from meshproxy.control.reload import Outcome, Reason, Standing
-from meshproxy.core.explanation import Explanation, Question
 from meshproxy.core.report import Sample
 from meshproxy.core.route import Plan, Snapshot
 from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.figures import Readings
 from meshproxy.telemetry.recent import Recent
 from meshproxy.telemetry.tap import Tap
+
+if TYPE_CHECKING:
+    from meshproxy.core.foretold import Explanation, Question
 
 
 @dataclass(frozen=True, slots=True)

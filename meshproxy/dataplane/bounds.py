@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from math import inf
 
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.explanation import Clock, Outcome, Repeats, Step, Tries, Worst
+from meshproxy.core.explanation import Step, Tries
+from meshproxy.core.foretold import Clock, Outcome, Repeats, Worst
 from meshproxy.core.route import Route
 from meshproxy.logic.units import write_duration
 from meshproxy.logic.worst_case import longest_call

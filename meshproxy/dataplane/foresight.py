@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
-from meshproxy.core.explanation import (
-    Choice,
+from meshproxy.core.explanation import Choice, Step
+from meshproxy.core.foretold import (
     Chooses,
     Departs,
     Explains,
@@ -23,7 +23,6 @@ from meshproxy.core.explanation import (
     Regards,
     Rewrites,
     StandsIn,
-    Step,
 )
 from meshproxy.core.route import Endpoint, Part, Plan, Route
 from meshproxy.core.verdict import Hold, Refusal, Reset, Served

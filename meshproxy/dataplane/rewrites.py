@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.explanation import Question, Rewrites
+from meshproxy.core.foretold import Question, Rewrites
 
 
 def rewrites(question: Question, exchange: Exchange, head: bytes) -> Rewrites:

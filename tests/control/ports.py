@@ -15,7 +15,7 @@ from meshproxy.control.history import History
 from meshproxy.control.reload import Outcome, Reason, Standing
 from meshproxy.control.serving import Port
 from meshproxy.control.view import Company, Identity, Listening
-from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.foretold import Explanation, Question
 from meshproxy.core.route import Plan, Snapshot
 from meshproxy.dataplane.foresight import foresee
 from meshproxy.shown import Alone

@@ -9,7 +9,7 @@ import pytest
 
 from meshproxy.control.admin import admin_application
 from meshproxy.control.explain import BadQuestionError, read, shown
-from meshproxy.core.explanation import Question
+from meshproxy.core.foretold import Question
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Snapshot
 from meshproxy.dataplane.foresight import foresee

@@ -14,7 +14,7 @@ from typing import Any
 
 from meshproxy.core.checkup import Checked, Heard
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.explanation import Explanation, Question
+from meshproxy.core.foretold import Explanation, Question
 from meshproxy.dataplane.foresight import foresee, head_of
 from meshproxy.policies.overload import Gauge
 from meshproxy.policies.sticky import mark

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshproxy.core.explanation import Question, Worst
+from meshproxy.core.foretold import Question, Worst
 from meshproxy.core.ledger import Ledger
 from meshproxy.dataplane.foresight import foresee
 from tests.settings.build import build

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshproxy.core.explanation import Explanation
+from meshproxy.core.foretold import Explanation
 from tests.dataplane.foreseen import Asked, Seen, matches, sites
 
 FILES, QUESTIONS = 80, 10

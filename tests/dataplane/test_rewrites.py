@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from meshproxy.core.exchange import Exchange, Peer
-from meshproxy.core.explanation import Question
+from meshproxy.core.foretold import Question
 from meshproxy.dataplane.rewrites import rewrites
 
 
