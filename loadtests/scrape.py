@@ -28,6 +28,8 @@ from meshproxy.control.serving import Port
 from meshproxy.control.view import View
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.report import Sample
+from meshproxy.shown import Alone
+from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.metrics import BOUNDS, Telemetry, samples_of
 
 LINES_OF_A_ROUTE = 4 + 2 * (len(BOUNDS) + 3) + 1
@@ -102,8 +104,9 @@ async def measure(telemetry: Telemetry, cells: list[Cell], accept: str, times: i
     def page(openmetrics: bool) -> Iterator[bytes]:
         return telemetry.render(openmetrics, samples_of(cells))
 
-    view = cast(View, SimpleNamespace(metrics=page, tell=print))
-    port = Port(metrics_application(view), print)
+    bugs = Bugs(_told, time.time, time.monotonic)
+    view = cast(View, SimpleNamespace(metrics=page, tell=_told, company=Alone(), bugs=bugs))
+    port = Port(metrics_application(view), bugs.caught)
     sock = socket.create_server(("127.0.0.1", 0))
     number = str(sock.getsockname()[1])
     await port.open(sock)
@@ -125,6 +128,11 @@ async def measure(telemetry: Telemetry, cells: list[Cell], accept: str, times: i
         f"{lines:8d} {sum(map(len, pieces)) / 1024:8.0f} {parts:7d}"
         f" {_milliseconds(turns.wall)} {_milliseconds(turns.cpu)}"
     )
+
+
+def _told(event: str, **fields: Any) -> None:
+    """What would be a line of the log."""
+    print(event, fields, file=sys.stderr)
 
 
 def _milliseconds(turns: Sequence[float]) -> str:
