@@ -99,5 +99,9 @@ def test_the_image_runs_hardened() -> None:
     done = subprocess.run([podman, "image", "exists", image], capture_output=True, check=False)
     if done.returncode:
         pytest.skip(f"{image} is missing: make image-test")
+    label = '{{index .Labels "org.opencontainers.image.revision"}}'
+    built = run(podman, "image", "inspect", "--format", label, image).strip()
+    if built != run("git", "rev-parse", "HEAD").strip():
+        pytest.skip(f"{image} is of another revision: make image-test")
     told = run(sys.executable, str(CONTAINER / "trial.py"), "--image", image)
     assert told.endswith("the image is as it should be\n")

@@ -357,12 +357,12 @@ def test_without_a_listener_the_access_log_alone_is_told(tmp_path: Path) -> None
     async def wired() -> None:
         log = Log(file.fileno(), None, None, time.time)
         app = App(cast(Source, None), asyncio.get_running_loop(), log)
-        record = app._parts.conductor._record
-        assert record == app._parts.access.record
-        listener = app._parts.tap.join({}, lambda: None)
-        assert app._parts.conductor._record == app._parts.tap._record
-        app._parts.tap.leave(listener)
-        assert app._parts.conductor._record == record
+        record = app.parts.conductor._record
+        assert record == app.parts.access.record
+        listener = app.parts.tap.join({}, lambda: None)
+        assert app.parts.conductor._record == app.parts.tap._record
+        app.parts.tap.leave(listener)
+        assert app.parts.conductor._record == record
 
     with (tmp_path / "log").open("wb") as file:
         asyncio.run(wired())
