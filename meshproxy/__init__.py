@@ -15,17 +15,20 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     supervisor    several workers: forks them, owns their sockets, looks after them
     worker        the app as one worker of several, tied to the others
     app           the composition root: a sidecar's life, and the only place that knows every room
+    leaving       a sidecar's end, step by step
+    ties          what an app hears of others: of other workers, and that it is to end
     shown         the running sidecar as the two HTTP ports see it
     parts         what a sidecar is made of, wired to each other
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
         health  strain  memory  export  collector  tap  live  observer  summary
-        rulebook  followed  company  orders  command  notify
+        rulebook  followed  company  orders  command  child  given  presence  notify  sockets
+        successor
         steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
         choice  endings  races  keeping  throttle
-        room  stalls  sides  deadlines  heads  chunks  fields  kinds
+        parting  room  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
         foresight  rewrites  bounds  samples
     telemetry/    counts and lines; the hot side only adds

@@ -25,6 +25,7 @@ COMMANDS = {
     "init": "starter",
     "reload": "remote",
     "drain": "remote",
+    "upgrade": "remote",
     "tap": "tap",
     "healthcheck": "remote",
     "inject": "inject",
@@ -37,10 +38,13 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    from meshproxy.commands.arguments import parser  # nothing at import
+    from meshproxy.commands.arguments import parser, parted  # nothing at import
 
     words = parser()
-    options = words.parse_args(arguments)
+    ours, child = parted(sys.argv[1:] if arguments is None else arguments)
+    options = words.parse_args(ours)
+    if child is not None:
+        options.child = child
     if options.version or options.command == "version":
         print(f"meshproxy {__version__} (Python {'.'.join(map(str, sys.version_info[:3]))})")
         return 0

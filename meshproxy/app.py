@@ -7,6 +7,7 @@ sidecar: `parts` are what it is made of, `shown` is what the two HTTP ports see 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import signal
@@ -15,25 +16,28 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from meshproxy.control import steer
 from meshproxy.control.followed import Followed
+from meshproxy.control.notify import Notify
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reloader, Source
 from meshproxy.control.rulebook import counted
+from meshproxy.control.sockets import Sockets
+from meshproxy.control.successor import Succession, why_not  # now: an upgrade changes the files
 from meshproxy.control.tasks import dated
-from meshproxy.control.view import Company, Identity
+from meshproxy.control.view import Identity
 from meshproxy.core.checkup import Checked
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import Endpoint, Snapshot
-from meshproxy.core.sharing import Sharing
 from meshproxy.dataplane.front import Place
 from meshproxy.dataplane.kinds import Kinds
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.room import say_capped
+from meshproxy.leaving import Leaving, charge_of
 from meshproxy.parts import Parts
 from meshproxy.policies import overload, recording, tracing
 from meshproxy.settings.compile import Compiled, Tools, compile_snapshot
@@ -42,10 +46,12 @@ from meshproxy.settings.schema import policy
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.shown import Shown
 from meshproxy.telemetry.log import Log
-from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.ties import Ending, Ties
 
 if TYPE_CHECKING:
+    from meshproxy.control.child import Child
     from meshproxy.control.explain import Asked
+    from meshproxy.control.given import Given
 
 SWEEP = 0.25
 """Seconds between two looks at an idle connection, a slow head and the log's buffer."""
@@ -55,9 +61,9 @@ TURNS = 10
 others waiting for 15 ms.
 """
 
-FADE = 1.0
-"""Seconds that an idle client of a worker that leaves has for one more question: all others go on,
-so whoever asks again after that finds them."""
+TOGETHER = 0.1
+"""Seconds until a worker that is told to end tells its supervisor: a service manager may have told
+all of us."""
 
 CLEAN, FAILED, FORCED = 0, 1, 2
 """Exit codes of `run`."""
@@ -78,32 +84,19 @@ class Prepared:
         return self.compiled.snapshot
 
 
-class Ties(Company, Protocol):
-    """What ties the app to the other workers of its sidecar; `worker` has it."""
-
-    def bind(self, host: str, port: int) -> socket.socket: ...
-    def follow(self, app: App, load: Any, adopt: Any) -> Followed[Any]: ...
-    def joining(self) -> Sharing: ...
-    def adopted(self) -> None: ...
-    def open(self) -> None: ...
-    def turn(self, now: float) -> None: ...
-    def drain(self) -> None: ...
-    def leave(self) -> None: ...
-    def close(self) -> None: ...
-    def counted(self) -> Telemetry: ...
-
-
 class App:
     """The running sidecar: its config, its life and its end."""
 
     def __init__(
-        self, source: Source, loop: asyncio.AbstractEventLoop, log: Log, ties: Ties | None = None
-    ) -> None:
+        self, source: Source, loop: asyncio.AbstractEventLoop, log: Log, ties: Ties | None = None,
+        given: Given | None = None,
+    ) -> None:  # fmt: skip
         self._loop = loop
         self._log = log
         self._ties = ties
         self._settings: Settings | None = None
-        binds = bind if ties is None else ties.bind
+        self._sockets = Sockets(bind, os.environ if ties is None else {})
+        binds = self._sockets.bind if ties is None else ties.bind
         self.parts = parts = Parts(loop, log, binds)
         self._reloader: Reloader[Prepared] | Followed[Prepared] = (
             Reloader(source, self._load, self._adopt, log.tell, time.time, parts.bugs.caught,
@@ -111,25 +104,19 @@ class App:
             if ties is None
             else ties.follow(self, self._load, self._adopt)
         )  # fmt: skip
-        self._leave = asyncio.Event()
-        self._retiring = False
+        self.ending = Ending()
         self._tasks: set[asyncio.Task[Any]] = set()
-        drain = self._leave.set if ties is None else ties.drain
-        self.shown = Shown(parts, self._reloader, self._leave.is_set, drain)
+        drain = self.ending.ask if ties is None else ties.drain
+        self.shown = Shown(parts, self._reloader, self.ending.asked.is_set, drain)
+        self._succession: Succession | None = None
+        self.shown.upgrade = self._upgrade if ties is None else ties.upgrade
         if ties is not None:
             self.shown.company = ties
             parts.counted = ties.counted
         self._ports = Ports(self.shown, binds)
-
-    def leave(self) -> None:
-        """Finish what there is, and end."""
-        self._leave.set()
-
-    def retire(self) -> None:
-        """The same while other workers go on: who comes from now on is theirs."""
-        self.parts.front.fade()
-        self._retiring = True
-        self._leave.set()
+        self._given = given
+        self._child: Child | None = None
+        self._notify = Notify(os.environ if ties is None else {}, os.getpid())
 
     # ---- config: load, and adopt in one step
 
@@ -232,9 +219,19 @@ class App:
         self._log.tell(
             "ready", listeners=[f"{one.key} {one.address}" for one in self.shown.listeners()]
         )
-        await self._leave.wait()
-        await self._drain()
-        return CLEAN
+        self._sockets.let_go()
+        self._notify.ready(self._reloader.source)
+        self._sockets.ready()
+        if self._given is not None and self._settings is not None:
+            from meshproxy.control.child import Child  # most have none
+
+            command = self._given.command(self._settings.file)
+            over = functools.partial(self.ending.ask, in_haste=True)
+            self._child = Child(command, self._loop, self._log.tell, over)
+            self._child.start()
+        await self.ending.asked.wait()
+        await self._leave()
+        return CLEAN if self._child is None else await self._child.code()
 
     def _sweep(self, turn: int = 0, due: float = 0.0) -> None:
         now = time.monotonic()
@@ -244,7 +241,10 @@ class App:
                 self._ties.turn(now)
             self.parts.strain.look(due or now, now)
             self.parts.front.sweep(now, TURNS)
+            self._notify.alive(now)
             if turn == 0:
+                if self._child is not None:
+                    self._child.turn()
                 self.parts.pool.sweep(now)
                 self.parts.bugs.sweep(now)
                 self.parts.readings.keep(now)
@@ -255,39 +255,67 @@ class App:
         self._loop.call_later(SWEEP / TURNS, self._sweep, (turn + 1) % TURNS, due)
 
     def _listen_to_signals(self) -> None:
-        if self._ties is None:
-            self._loop.add_signal_handler(
-                signal.SIGHUP, lambda: self._spawn(self._reloader.reload("signal"))
-            )
-        for name in (signal.SIGTERM, signal.SIGINT) if self._ties is None else (signal.SIGTERM,):
-            self._loop.add_signal_handler(name, self._asked_to_end, name)
+        add = self._loop.add_signal_handler
+        if self._ties is not None:  # the supervisor hears them all
+            add(signal.SIGTERM, self._loop.call_later, TOGETHER, self._asked_alone)
+            return
+        add(signal.SIGHUP, lambda: self._spawn(self._reload()))
+        if self._given is None:
+            add(signal.SIGUSR2, lambda: self._spawn(self._upgrade()))
+        for name in (signal.SIGTERM, signal.SIGINT):
+            add(name, self._asked_to_end, name)
+
+    async def _upgrade(self) -> str:
+        """Have a new process take over; why not, if it did not come to that."""
+
+        def forbidden() -> str:
+            if self.ending.asked.is_set():
+                return "this process is draining"
+            return why_not(self._reloader.source, has_command=self._given is not None)
+
+        if self._succession is None:
+            self._succession = Succession(self._sockets, forbidden, self._log.tell, self._succeeded)
+        return await self._succession.run()
+
+    def _succeeded(self, pid: int) -> None:
+        self._notify.main_is(pid)
+        self.ending.ask(handed_over=True)
+
+    async def _reload(self) -> None:
+        self._notify.reloading(time.monotonic())
+        await self._reloader.reload("signal")
+        self._notify.ready(self._reloader.source)
 
     def _asked_to_end(self, name: signal.Signals) -> None:
         """The first signal drains; the second ends at once."""
-        if self._leave.is_set():
+        if self.ending.asked.is_set():
             self._log.tell("forced", level="warning", signal=name.name)
+            if self._child is not None:
+                self._child.end()
             os._exit(FORCED)
-        if self._ties is None:
-            self._leave.set()
-        else:
+        self.ending.ask(in_haste=name is signal.SIGINT and at_terminal())
+
+    def _asked_alone(self) -> None:
+        if self._ties is not None and not self.ending.asked.is_set():
             self._ties.leave()
 
-    async def _drain(self) -> None:
-        """Answer what is in flight, for as long as `shutdown.drain` says, then stop."""
+    async def _leave(self) -> None:
+        """Drain for as long as `shutdown.drain` says, then stop."""
         seconds = self._settings.file.shutdown.drain if self._settings else 0.0
-        self._log.tell("draining", seconds=seconds, connections=self.parts.front.clients)
-        end = time.monotonic() + seconds
-        if self._retiring:
-            await self._ports.close()
-            # To close on a client that is about to ask would cost it that request.
-            faded = min(end, time.monotonic() + FADE)
-            while self.parts.front.clients and time.monotonic() < faded:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        self.parts.front.drain()
-        while self.parts.front.clients and time.monotonic() < end:  # noqa: ASYNC110  # with a deadline
-            await asyncio.sleep(0.02)
-        self._log.tell("stopped", connections_cut=self.parts.front.clients)
-        self.parts.front.close()
+        ending = self.ending
+        if ending.handed_over:
+            self._ports.deafen()
+        else:
+            self._notify.stopping()
+        if self._succession is not None:
+            self._succession.abort()
+        leaving = Leaving(
+            self.parts.front, self._log.tell,
+            in_haste=ending.in_haste, handed_over=ending.handed_over,
+        )  # fmt: skip
+        known = self._child if self._ties is None else self._ties.charge()
+        file = self._settings.file if self._settings and not ending.handed_over else None
+        await leaving.run(seconds, known or charge_of(file))
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -314,6 +342,11 @@ def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
     return offline.explained(settings, asked, Kinds, foresee)
 
 
+def at_terminal() -> bool:
+    """Whether somebody may be typing."""
+    return any(os.isatty(number) for number in range(3))
+
+
 def _places(settings: Settings) -> dict[str, tuple[str, int]]:
     file = settings.file
     return {
@@ -322,13 +355,16 @@ def _places(settings: Settings) -> dict[str, tuple[str, int]]:
     }
 
 
-def run(source: Source, level: str | None = None, log_format: str | None = None) -> int:
+def run(
+    source: Source, level: str | None = None, log_format: str | None = None,
+    given: Given | None = None,
+) -> int:  # fmt: skip
     """Run a sidecar until it is told to end; returns the exit code.
 
-    `level` and `log_format` win over what the file says.
+    `level` and `log_format` win over what the file says; `given` is a command to run behind it.
     """
     log = Log(sys.stderr.fileno(), level, log_format, time.time)
-    return live(log, lambda loop: App(source, loop, log).serve())
+    return live(log, lambda loop: App(source, loop, log, given=given).serve())
 
 
 def live(log: Log, life: Callable[[asyncio.AbstractEventLoop], Awaitable[int]]) -> int:

@@ -6,7 +6,7 @@ Changes nothing by itself; what an operator tells it goes to the app.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,7 @@ class Shown:
         self._leaving = leaving
         self._leave = leave
         self.company: Company = Alone()
+        self.upgrade: Callable[[], Awaitable[str]]
         self.identity = Identity("", "")
         self.pending = ""
         self.readings = parts.readings

@@ -18,23 +18,29 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any, NoReturn
-
-import orjson
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from meshproxy import worker as workers
-from meshproxy.app import CLEAN, FAILED, FORCED
+from meshproxy.app import CLEAN, FAILED, FORCED, at_terminal
+from meshproxy.control.notify import Notify
 from meshproxy.control.reload import Outcome, Reason, Source
 from meshproxy.control.rulebook import Rulebook
+from meshproxy.control.sockets import Sockets
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.room import Room, descriptors, say_capped
 from meshproxy.fleet.board import SEATS, Board
 from meshproxy.fleet.channel import Channel
 from meshproxy.fleet.crew import Crew, Worker
+from meshproxy.logic.drain import Drain
 from meshproxy.settings.errors import ConfigError
 from meshproxy.telemetry import sums
 from meshproxy.telemetry.bugs import Bugs
 from meshproxy.telemetry.log import Log
+
+if TYPE_CHECKING:
+    from meshproxy.control.child import Ward
+    from meshproxy.control.given import Given
+    from meshproxy.control.successor import Watched
 
 TICK = 0.1
 """Seconds between two looks at the workers' beats, and at the file."""
@@ -46,12 +52,17 @@ GRACE = 5.0
 class Supervisor:
     """Runs until it is told to end."""
 
-    def __init__(self, source: Source, log: Log, level: str | None, form: str | None) -> None:
+    def __init__(
+        self, source: Source, log: Log, level: str | None, form: str | None,
+        given: Given | None = None,
+    ) -> None:  # fmt: skip
         self._log = log
         self._given = (level, form)
         self._selector = selectors.DefaultSelector()
         self._bugs = Bugs(log.tell, time.time, time.monotonic)
-        self._rules = Rulebook(source, bind, log.tell, time.time, self._bugs.caught)
+        self._sockets = Sockets(bind, os.environ)
+        self._rules = Rulebook(source, self._sockets.bind, log.tell, time.time, self._bugs.caught)
+        self._upgrades: Watched | None = None
         self.board = Board(SEATS)
         self._crew = Crew(self.board, self._selector, self._work, log.tell)
         self._looked = 0.0
@@ -59,6 +70,13 @@ class Supervisor:
         self._drain_ends = 0.0
         self._signals: list[int] = []
         self._code = CLEAN
+        self._forced = False
+        self._closes_at = 0.0
+        self._child: Ward | None = None
+        self._run_child = given
+        self._drained: set[int] = set()
+        self._notify = Notify(os.environ, os.getpid())
+        self._was_ready = False
 
     def run(self) -> int:
         """Bind, start the workers, and look after them; returns the exit code."""
@@ -68,6 +86,7 @@ class Supervisor:
             text = str(error) if isinstance(error, ConfigError) else f"{self._rules.name}: {error}"
             print(text, file=sys.stderr)  # noqa: T201  # a person waits for it
             return FAILED
+        self._sockets.let_go()
         self._log.configure(self._rules.settings.file.logs)
         workers.preload()
         self._listen_to_signals()
@@ -76,7 +95,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         self._crew.want(self._rules.workers)
-        while self._crew.workers or not self._draining:
+        while self._crew.workers or not self._draining or (self._child and self._child.runs):
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001  # the workers must not end for it
@@ -84,7 +103,9 @@ class Supervisor:
                 time.sleep(TICK)
         self._rules.close()
         self._log.tell("stopped", workers=0)
-        return self._code
+        if self._child is None or self._child.code is None or self._forced:
+            return self._code
+        return self._child.code
 
     # What happens
 
@@ -100,7 +121,11 @@ class Supervisor:
             self._happened(what, worker, events)
 
     def _happened(self, what: str, worker: Worker | None, events: int) -> None:
-        if worker is None:
+        if what == "successor" and self._upgrades is not None:
+            self._upgrades.heard()
+        elif what == "child" and self._child is not None:
+            self._child.ended()
+        elif worker is None:
             self._signalled()
         elif what == "ended":
             self._ended(worker)
@@ -113,19 +138,55 @@ class Supervisor:
 
     def _look(self, now: float) -> None:
         self._crew.look(now)
+        if os.getpid() == 1:
+            from meshproxy.control.command import reap  # in a container alone
+
+            reap(frozenset(self._crew.pids() | {self._child.pid if self._child else 0}))
+        # Alive as long as one worker is: a service whose every loop stands still is started anew.
+        if any(not worker.stuck for worker in self._crew.workers.values()):
+            self._notify.alive(now)
+        if self._upgrades is not None:
+            self._upgrades.look(now)
         if self._draining:
-            if now >= self._drain_ends:
-                self._crew.kill()
-                self._code = FORCED
+            self._look_at_the_end(now)
         elif self._rules.changed(now):
             self._reload("file")
         self._bugs.sweep(now)
         self._log.flush()
 
+    def _look_at_the_end(self, now: float) -> None:
+        if self._closes_at and now >= self._closes_at:
+            self._closes_at = 0.0
+            self._rules.close_inbound()  # or the kernel would go on to let callers in
+        if self._child is not None:
+            if now >= self._drain_ends - GRACE:
+                self._child.end()
+            elif self._drained >= self._crew.workers.keys():
+                self._child.dismiss()
+        if now >= self._drain_ends and self._crew.workers:
+            self._crew.kill()
+            self._code = FORCED
+
+    def _start_child(self) -> None:
+        """All workers are ready for the first time: so may the app be started, if it is ours."""
+        if self._run_child is None:
+            return
+        from meshproxy.control.child import Ward  # most have none
+
+        command = self._run_child.command(self._rules.settings.file)
+        self._child = Ward(command, self._selector, self._log.tell, self._child_ended)
+        self._child.start()
+
+    def _child_ended(self) -> None:
+        for worker in self._crew.workers.values():
+            self._crew.send(worker, {"do": "app_gone"})
+        self._drain(haste=True)
+
     def _ended(self, worker: Worker) -> None:
         last = self.board.seats[worker.seat].dump()
         if last:
-            last = _inherited(self.board.ours.dump(), last)
+            last = sums.inherited(self.board.ours.dump(), last)
+        self._drained.discard(worker.seat)
         code = self._crew.ended(worker, time.monotonic(), last)
         if self._draining and code != 0:
             self._code = FORCED if code == FORCED else self._code
@@ -144,13 +205,22 @@ class Supervisor:
             self._log.tell("worker_ready", worker=worker.seat, pid=worker.pid, seconds=took)
             if all(one.ready for one in self._crew.workers.values()):
                 self._log.tell("workers_ready", workers=len(self._crew.workers))
+                if not self._was_ready and len(self._crew.workers) == self._crew.wanted:
+                    self._was_ready = True
+                    self._notify.ready(self._rules.name)
+                    self._sockets.ready()
+                    self._start_child()
         elif do == "reload":
             self._reload(message["reason"], lambda outcome: answer({"outcome": asdict(outcome)}))
         elif do == "drain":
             self._drain()
+        elif do == "drained":
+            self._drained.add(worker.seat)
         elif do == "leave":
             if not worker.leaving:
                 self._crew.send_home(worker)
+        elif do == "upgrade":
+            self._upgrade(lambda why: answer({"error": why}))
         elif do == "everyone":
             say = message["say"]
             if say["do"] == "order":
@@ -234,7 +304,12 @@ class Supervisor:
         write.setblocking(False)
         signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
         self._wakes = (read, write)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        others: tuple[signal.Signals, ...] = (signal.SIGUSR2,)
+        if self._run_child is not None:
+            from meshproxy.control.command import FORWARDED  # most have no command
+
+            others = FORWARDED
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *others):
             signal.signal(number, lambda number, _frame: self._signals.append(number))
         self._selector.register(read, selectors.EVENT_READ, ("signal", None))
 
@@ -243,23 +318,54 @@ class Supervisor:
         while self._signals:
             number = self._signals.pop(0)
             if number == signal.SIGHUP:
-                self._reload("signal")
+                self._notify.reloading(time.monotonic())
+                self._reload("signal", lambda _: self._notify.ready(self._rules.name))
+            elif number not in (signal.SIGTERM, signal.SIGINT):
+                if self._child is not None:
+                    self._child.signal(number)
+                elif self._run_child is None:
+                    self._upgrade()
             elif self._draining:
                 self._log.tell("forced", level="warning", signal=signal.Signals(number).name)
                 self._crew.kill()
-                self._code = FORCED
+                self._code, self._forced = FORCED, True
+                if self._child is not None:
+                    self._child.end()
             else:
-                self._drain()
+                self._drain(haste=number == signal.SIGINT and at_terminal())
 
-    def _drain(self) -> None:
-        """All workers finish what they have; the sockets stay open until the last has left."""
+    def _upgrade(self, done: Callable[[str], None] = lambda _: None) -> None:
+        """Start a successor; `done` hears how it went, and the log tells it."""
+        from meshproxy.control.successor import Watched, why_not  # once in a long life
+
+        if self._upgrades is None:
+            tell = self._log.tell
+            self._upgrades = Watched(self._sockets, self._selector, tell, self._succeeded)
+        why = why_not(self._rules.name, has_command=self._run_child is not None)
+        why = "this process is draining" if self._draining else why
+        self._upgrades.start(why, time.monotonic(), done)
+
+    def _succeeded(self, pid: int) -> None:
+        self._notify.main_is(pid)
+        self._drain(handed_over=True)
+
+    def _drain(self, *, haste: bool = False, handed_over: bool = False) -> None:
+        """All workers finish what they have. The sockets stay open until callers are welcome no
+        more, those of the outbound direction until the last worker has left."""
         if self._draining:
             return
         self._draining = True
-        seconds = self._rules.settings.file.shutdown.drain
-        self._drain_ends = time.monotonic() + seconds + GRACE
-        self._log.tell("draining", seconds=seconds, workers=len(self._crew.workers))
-        self._crew.drain()
+        if handed_over:
+            self._rules.close()  # our copies: who waits in the queue is let in by the other
+        else:
+            self._notify.stopping()
+        if self._upgrades is not None:
+            self._upgrades.abort()
+        drain = Drain(time.monotonic(), self._rules.settings.file.shutdown.drain, haste)
+        self._drain_ends = drain.ends + GRACE
+        self._closes_at = drain.welcomes_until
+        self._log.tell("draining", seconds=drain.seconds, workers=len(self._crew.workers))
+        self._crew.drain(haste=haste, handed_over=handed_over)
 
     # In the child
 
@@ -268,22 +374,21 @@ class Supervisor:
         try:
             for one in self._wakes:
                 one.close()
-            code = workers.work(self._rules.hand_over(), self.board, seat, channel, *self._given)
+            code = workers.work(
+                self._rules.hand_over(), self.board, seat, channel, *self._given,
+                has_child=self._run_child is not None,
+            )  # fmt: skip
         finally:
             os._exit(code)
 
 
-def _inherited(before: bytes, last: bytes) -> bytes:
-    """What the dead have counted, with one more of them."""
-    one = sums.lasting(orjson.loads(last))
-    both = sums.joined(orjson.loads(before), one) if before else one
-    return orjson.dumps({**both, "seat": -1, "pages": {}, "failures": [0, []]})
-
-
-def run(source: Source, level: str | None = None, log_format: str | None = None) -> int:
+def run(
+    source: Source, level: str | None = None, log_format: str | None = None,
+    given: Given | None = None,
+) -> int:  # fmt: skip
     """Run a sidecar of several workers until it is told to end; returns the exit code."""
     log = Log(sys.stderr.fileno(), level, log_format, time.time)
     try:
-        return Supervisor(source, log, level, log_format).run()
+        return Supervisor(source, log, level, log_format, given).run()
     finally:
         log.close()

@@ -49,13 +49,34 @@ TAP = 0.05
 Put = Callable[[bytes], None]
 
 
+class Minded:
+    """An app that is the supervisor's child; implements `leaving.Charge`."""
+
+    ours = True
+
+    def __init__(self, drained: Callable[[], None]) -> None:
+        self.is_gone = False
+        self._drained = drained
+
+    def gone(self) -> bool:
+        return self.is_gone
+
+    def dismiss(self) -> None:
+        """Our share of its callers has gone."""
+        self._drained()
+
+    def end(self) -> None:
+        """The supervisor knows the time."""
+
+
 class Ties:
     """What ties an app to the other workers of its sidecar; implements `control.view.Company`."""
 
     def __init__(
         self, handed: Handed, board: Board, seat: int, channel: Channel,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop, *, has_child: bool = False,
     ) -> None:  # fmt: skip
+        self._minded = Minded(lambda: self._tie.tell("drained")) if has_child else None
         self._handed = handed
         self._sockets = dict(handed.sockets)
         self._loop = loop
@@ -103,14 +124,14 @@ class Ties:
         handlers = {
             "adopt": self._adopt, "outcome": self._outcome, "order": self._order,
             "tap": self._tap, "untap": self._untap, "lines": self._lines,
-            "leave": self._leave, "drain": self._drain,
+            "leave": self._leave, "drain": self._drain, "app_gone": self._app_gone,
         }  # fmt: skip
         self._app.shown.recent = self._failed
         if self._handed.outcome:
             self._followed.heard(self._handed.outcome)
         for said in self._handed.orders:
             self._obey(said)
-        self._tie.open(handlers, self._app.leave, self._app.parts.bugs.caught)
+        self._tie.open(handlers, self._app.ending.ask, self._app.parts.bugs.caught)
         self._tie.tell("ready")
 
     def turn(self, now: float) -> None:
@@ -123,6 +144,15 @@ class Ties:
         for key in tuple(self._lent):
             self._give_back(key)
         self._tie.close()
+
+    async def upgrade(self) -> str:
+        """The supervisor's to do."""
+        said = await self._tie.ask("upgrade")
+        return str(said["error"])
+
+    def charge(self) -> Minded | None:
+        """The app, where it is the supervisor's child."""
+        return self._minded
 
     def drain(self) -> None:
         """One worker was asked: all of them are meant."""
@@ -231,6 +261,11 @@ class Ties:
         self._app.reloaded(_outcome(said))
         return {}
 
+    async def _app_gone(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
+        if self._minded is not None:
+            self._minded.is_gone = True
+        return {}
+
     async def _order(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
         return self._obey(message)
 
@@ -241,11 +276,11 @@ class Ties:
             return {"error": str(error)}
 
     async def _leave(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
-        self._app.retire()
+        self._app.ending.ask(handed_over=True)  # to the others, who go on
         return {}
 
     async def _drain(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
-        self._app.leave()
+        self._app.ending.ask(in_haste=message["haste"], handed_over=message["handed_over"])
         return {}
 
     async def _tap(self, message: Message, files: list[int]) -> Message:  # noqa: ARG002
@@ -290,13 +325,14 @@ class Ties:
 
 
 def work(
-    handed: Handed, board: Board, seat: int, channel: Channel, level: str | None, form: str | None
-) -> int:
+    handed: Handed, board: Board, seat: int, channel: Channel, level: str | None, form: str | None,
+    *, has_child: bool,
+) -> int:  # fmt: skip
     """The whole life of a worker, in the process that was forked for it; its exit code."""
     log = Log(sys.stderr.fileno(), level, form, time.time)
 
     async def life(loop: asyncio.AbstractEventLoop) -> int:
-        ties = Ties(handed, board, seat, channel, loop)
+        ties = Ties(handed, board, seat, channel, loop, has_child=has_child)
         return await App(Text(handed.source, handed.data), loop, log, ties).serve()
 
     try:
@@ -316,4 +352,5 @@ def preload() -> None:
     """Import what every worker needs, once, before the first is forked."""
     import meshproxy.control.admin
     import meshproxy.control.probes
-    import meshproxy.control.serving  # noqa: F401  # for its effect
+    import meshproxy.control.serving
+    import meshproxy.leaving  # noqa: F401  # for its effect

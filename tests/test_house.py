@@ -31,7 +31,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"settings", "control", "app", "supervisor"},
     "parts": {"core", "telemetry", "dataplane", "control"},
     "shown": {"core", "telemetry", "dataplane", "control", "parts"},
+    "leaving": {"dataplane", "logic", "control", "settings"},
+    "ties": {"control", "core", "leaving", "telemetry"},
+    "supervisor": {
+        "app",
+        "control",
+        "fleet",
+        "logic",
+        "dataplane",
+        "settings",
+        "telemetry",
+        "worker",
+    },
     "app": {
+        "leaving",
+        "ties",
         "logic",
         "core",
         "policies",
@@ -42,8 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "parts",
         "shown",
     },
-    "worker": {"app", "control", "core", "fleet", "telemetry"},
-    "supervisor": {"app", "worker", "control", "dataplane", "fleet", "settings", "telemetry"},
+    "worker": {"app", "control", "core", "fleet", "leaving", "telemetry"},
     "__main__": {"commands"},
     "__init__": set(),
 }
@@ -77,6 +90,9 @@ ONLY_IN: dict[str, set[str]] = {
 """What would spread if nobody looked."""
 
 WITHOUT_TEST: dict[str, str] = {
+    "leaving.py": "real sockets and real seconds: tests/e2e/test_lifecycle.py",
+    "dataplane/parting.py": "the end of connections: tests/e2e/test_lifecycle.py",
+    "control/child.py": "processes: tests/e2e/test_lifecycle.py",
     "dataplane/samples.py": "counts of real connections: tests/e2e/test_telemetry.py",
     "dataplane/flow.py": "needs two transports that are full: tests/e2e/test_bodies.py",
     "dataplane/front.py": "rebinds real sockets: tests/e2e/test_reload.py",
@@ -94,7 +110,8 @@ WITHOUT_TEST: dict[str, str] = {
     "shown.py": "what the ports ask of it: tests/e2e/test_admin.py",
     "app.py": "the wiring of everything: all of tests/e2e",
     "worker.py": "the wiring of one of several: tests/e2e/test_workers.py",
-    "supervisor.py": "the other composition root: tests/e2e/test_workers.py",
+    "supervisor.py": "the other root: tests/e2e/test_workers.py, test_lifecycle.py",
+    "ties.py": "a Protocol and an event: tests/e2e/test_workers.py, test_lifecycle.py",
     "control/serving.py": "what both ports stand on: tests/control/test_admin.py, test_probes.py",
     "control/view.py": "a Protocol and two records",
     "core/explanation.py": "records and Protocols",

@@ -11,6 +11,7 @@ from argparse import (
     RawDescriptionHelpFormatter,
     _ArgumentGroup,
 )
+from collections.abc import Sequence
 
 from meshproxy.commands import inject_words
 
@@ -40,6 +41,12 @@ Runs the sidecar until it is told to stop.
 A changed file takes effect within a second; if anything is wrong with it, the old one stays
 in force. SIGHUP reloads at once, SIGTERM and SIGINT finish what is in flight and end, a
 second one ends immediately. Exit code: 0 clean, 1 start-up or config failure, 2 forced.
+
+  meshproxy run -c orders.yaml --inject-env -- gunicorn orders:app
+
+What follows -- is started once the sidecar is ready, hears the signals that come here, and is
+stopped by SIGTERM after its callers have gone; it can call out until it has ended. When it ends,
+so does the sidecar, with its exit code (127 not found, 126 not executable).
 """
 CHECK = """\
 Reads a config as 'run' would and tells all that is wrong with it.
@@ -96,6 +103,17 @@ Tells the running sidecar to stop being ready, finish what is in flight, and end
 
   meshproxy drain
   meshproxy drain --admin 127.0.0.1:15000
+"""
+UPGRADE = """\
+Starts the command of the running sidecar once more, by what is installed now and with the config
+as it is now. When the new process is ready it has taken over the listening sockets, and the old
+one drains; if it is not ready within 30 s it is ended, and the old one goes on. The same as
+SIGUSR2. Not for containers, nor for run -- COMMAND.
+
+  meshproxy upgrade
+  meshproxy upgrade --admin 127.0.0.1:15000
+
+Exit code: 0 the new one serves, 1 the old one goes on, 2 usage.
 """
 TAP = """\
 Prints one line for each request as it ends, for as long as you watch. The running sidecar is
@@ -176,6 +194,7 @@ def parser() -> ArgumentParser:
     _init(command("init", "write a commented config to start from", INIT))
     _remote(command("reload", "ask the running sidecar to reload", RELOAD), 30.0)
     _remote(command("drain", "ask the running sidecar to finish and end", DRAIN), 5.0)
+    _remote(command("upgrade", "have a new process take over from the running one", UPGRADE), 40.0)
     _inject(command("inject", "add the sidecar to Kubernetes workloads", inject_words.ABOUT))
     _tap(command("tap", "watch requests as they pass through the running sidecar", TAP))
     _healthcheck(command("healthcheck", "is the running sidecar ready?", HEALTHCHECK))
@@ -184,12 +203,25 @@ def parser() -> ArgumentParser:
     return whole
 
 
+def parted(words: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Our own words, and those after the -- of `run`: a command that is not ours to read."""
+    if words[:1] == ["run"] and "--" in words:
+        at = words.index("--")
+        return list(words[:at]), list(words[at + 1 :])
+    return list(words), None
+
+
 def _run(parser: ArgumentParser) -> None:
     _config(parser)
     quick = parser.add_argument_group("without a file")
     quick.add_argument("--app", metavar="ADDRESS", help="the app to stand in front of, as in :8080")
     _to(quick)
     quick.add_argument("--name", help="the service's own name in logs and traces")
+    parser.set_defaults(child=None)
+    parser.add_argument(
+        "--inject-env", action="store_true",
+        help="give the command HTTP_PROXY, and the services' addresses as NAME_URL",
+    )  # fmt: skip
     logs = parser.add_argument_group("instead of what the config says")
     logs.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
     logs.add_argument("--log-format", choices=("json", "text"))

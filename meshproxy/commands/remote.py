@@ -56,6 +56,17 @@ def drain(options: Namespace) -> int:
     return 1
 
 
+def upgrade(options: Namespace) -> int:
+    """POST /upgrade; tells why the old process goes on, if it does."""
+    address = admin_address(options)
+    status, body = ask(address, "POST", "/upgrade", options.timeout)
+    if status == 200:
+        print("upgraded")
+        return 0
+    print(_plain(body).get("error") or f"status {status}", file=sys.stderr)
+    return 1
+
+
 def healthcheck(options: Namespace) -> int:
     """GET /readyz or /livez; says nothing but why not."""
     path = "/livez" if options.live else "/readyz"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshproxy.commands.sources import (
     COMMAND_LINE,
@@ -21,17 +22,34 @@ from meshproxy.control.reload import Source
 from meshproxy.control.watch import Text, Watch
 from meshproxy.settings.errors import ConfigError
 
+if TYPE_CHECKING:
+    from meshproxy.control.given import Given
+
 
 def run(options: Namespace) -> int:
     """Run until told to end; the exit code is the app's."""
     source = source_of(options)
+    given = given_by(options)
     if wants_workers(source):
         from meshproxy import supervisor
 
-        return supervisor.run(source, options.log_level, options.log_format)
+        return supervisor.run(source, options.log_level, options.log_format, given)
     from meshproxy import app  # a usage error needs none of it
 
-    return app.run(source, options.log_level, options.log_format)
+    return app.run(source, options.log_level, options.log_format, given)
+
+
+def given_by(options: Namespace) -> Given | None:
+    """The command after --, if there is one."""
+    if options.child is None:
+        if options.inject_env:
+            raise UsageError("--inject-env is for the command that follows --, and none does")
+        return None
+    if not options.child:
+        raise UsageError("after -- comes the command that is to be run")
+    from meshproxy.control.given import Given
+
+    return Given(options.child, options.inject_env)
 
 
 def wants_workers(source: Source) -> bool:

@@ -20,7 +20,7 @@ from meshproxy import __version__
 from meshproxy.control.dashboard import add_dashboard
 from meshproxy.control.debug import add_debug
 from meshproxy.control.orders import ORDERS, obey
-from meshproxy.control.serving import Answer, answer, manners, refusal
+from meshproxy.control.serving import Answer, answer, manners, refusal, take_time
 from meshproxy.control.steer import WrongOrderError
 from meshproxy.control.view import View
 from meshproxy.core.report import Reported
@@ -32,7 +32,10 @@ PATIENCE = 5.0
 PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cache"}
 """Sections of reported state with a page of their own; the others are part of /stats."""
 
-MUTATIONS = ("/reload", "/drain", "/logging", "/cache/purge")
+UPGRADE = 35.0
+"""Seconds that an upgrade may take, its answer included."""
+
+MUTATIONS = ("/reload", "/drain", "/upgrade", "/logging", "/cache/purge")
 
 
 def admin_application(view: View) -> web.Application:
@@ -60,6 +63,7 @@ def admin_application(view: View) -> web.Application:
     add_debug(application, view)
     application.router.add_post("/reload", _reload(view))
     application.router.add_post("/drain", _drain(view))
+    application.router.add_post("/upgrade", _upgrade(view))
     return application
 
 
@@ -334,6 +338,15 @@ def _drain(view: View) -> Answer:
         return answer({"draining": view.draining}, 202)
 
     return drain
+
+
+def _upgrade(view: View) -> Answer:
+    async def upgrade(request: web.Request) -> web.StreamResponse:
+        take_time(request, UPGRADE)
+        why = await asyncio.shield(view.upgrade())
+        return refusal(409, why) if why else answer({"upgraded": True})
+
+    return upgrade
 
 
 def _order(view: View, order: str) -> Answer:

@@ -61,6 +61,11 @@ class Ports:
                 self._closing.add(task := asyncio.create_task(old.close()))
                 task.add_done_callback(self._closing.discard)
 
+    def deafen(self) -> None:
+        """Accept no more; who is here is answered."""
+        for port in self._open.values():
+            port.deafen()
+
     async def close(self) -> None:
         """Stop answering; after at most a second each."""
         while self._open:

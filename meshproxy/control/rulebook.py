@@ -211,6 +211,14 @@ class Rulebook:
         for place in self._sockets.keys() - wanted:
             self._sockets.pop(place).close()
 
+    def close_inbound(self) -> None:
+        """No more callers; the app's own calls go on."""
+        inbound = self.settings.file.inbound
+        if inbound is not None:
+            sock = self._sockets.pop((inbound.listen.host, inbound.listen.port), None)
+            if sock is not None:
+                sock.close()
+
     def close(self) -> None:
         for sock in self._sockets.values():
             sock.close()

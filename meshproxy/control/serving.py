@@ -154,6 +154,11 @@ class Port:
         self._room = room = Room(loop, make)
         self._server = await loop.create_server(lambda: Door(room), sock=sock)
 
+    def deafen(self) -> None:
+        """Accept no more."""
+        if self._server is not None:
+            self._server.close()
+
     async def close(self) -> None:
         """Stop, after at most GOODBYE seconds."""
         if self._server is not None:

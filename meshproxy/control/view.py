@@ -5,7 +5,7 @@ The app is one; tests have another. Everything is as it is at the moment of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -132,6 +132,10 @@ class View(Protocol):
         """What would become of this request; nothing does."""
 
     async def reload(self, reason: Reason) -> Outcome: ...
+
+    @property
+    def upgrade(self) -> Callable[[], Awaitable[str]]:
+        """Have a new process take over; why it did not, empty if it did."""
 
     def begin_drain(self) -> None:
         """Stop being ready, finish what is in flight, then end; again is nothing new."""

@@ -13,6 +13,7 @@ from meshproxy.core.exchange import CHUNKED, Exchange, Peer
 from meshproxy.core.verdict import Refusal
 from meshproxy.dataplane import flow, heads, refusals, requests
 from meshproxy.dataplane.chunks import Dechunker
+from meshproxy.dataplane.parting import Parting
 from meshproxy.dataplane.stalls import Stalls
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ LINGER_SECONDS = 1.0
 """How much of an unwanted body is still read, so that its sender can see the answer."""
 
 
-class Downstream(asyncio.Protocol):
+class Downstream(Parting):
     """Protocol shell: find the next head, begin its exchange, stream its body."""
 
     __slots__ = (
-        "_at", "_backlog", "_bounded", "_closing", "_current", "_dechunker", "_eof", "_held",
+        "_at", "_backlog", "_bounded", "_dechunker", "_eof", "_held",
         "_left", "_linger", "_listener", "_narrow", "_now", "_peer", "_running", "_seen",
-        "_stalls", "_transport", "busy_since", "idle_since",
+        "_stalls", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -386,15 +387,3 @@ class Downstream(asyncio.Protocol):
                 self._refuse(refusals.SLOW_HEAD)
         elif now - self.idle_since >= limits.keep_alive:
             self._transport.close()
-
-    def turn_away(self) -> None:
-        """Close after what has been written; nothing that still comes is read."""
-        self._closing = True
-        self._transport.close()
-
-    def drain(self) -> None:
-        """Close now if nothing is in flight; else after the answer."""
-        if self._current is None and not self.busy_since:
-            self._transport.close()
-        elif self._current is not None:
-            self._current.keep_alive = False

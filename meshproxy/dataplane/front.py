@@ -35,7 +35,7 @@ class Front:
         tell: Callable[..., None],
         bind: Bind,
     ) -> None:
-        self.draining = False
+        self._draining: set[str] = set()
         self._bind = bind
         self._room = room
         self._tell = tell
@@ -78,8 +78,8 @@ class Front:
         wanted = {(plan.host, plan.port): plan for plan in plans.values()}
         for place in [place for place in self._open if place not in wanted]:
             leaving = self._open.pop(place)
-            leaving.close()
             leaving.drain()
+            leaving.dismiss()
             self._leaving.add(leaving)
         fresh = []
         for place, plan in wanted.items():
@@ -90,7 +90,7 @@ class Front:
                 listener = Listener(
                     made[place], plan, self._conductor, self._clock, self._room, self._tell
                 )
-                listener.draining = self.draining
+                listener.draining = plan.direction in self._draining
                 self._open[place] = listener
                 fresh.append(listener)
         return fresh
@@ -110,23 +110,30 @@ class Front:
                 self._leaving.discard(listener)
                 self._count_refused(self._refused, listener)
 
-    def drain(self) -> None:
-        """Keep accepting, answer with `connection: close`, close what is idle."""
-        self.draining = True
-        for listener in self.listeners:
+    def of(self, direction: str) -> list[Listener]:
+        """The listeners whose clients come from there; of all directions if it is empty."""
+        return [one for one in self.listeners if direction in ("", one.plan.direction)]
+
+    def drain(self, direction: str = "") -> None:
+        """Keep accepting, and answer with `connection: close`."""
+        self._draining |= {direction} if direction else {"inbound", "outbound"}
+        for listener in self.of(direction):
             listener.drain()
 
-    def fade(self) -> None:
-        """Accept no more, answer with `connection: close`; who is idle may still ask once."""
-        self.draining = True
-        for listener in self.listeners:
-            listener.draining = True
-            listener.close()
+    def dismiss(self, direction: str = "") -> None:
+        """Stop accepting, and close what is idle."""
+        for listener in self.of(direction):
+            listener.dismiss()
 
     def close(self) -> None:
         """Stop accepting everywhere."""
         for listener in self.listeners:
             listener.close()
+
+    def cut_off(self) -> None:
+        """Close whatever is left."""
+        for listener in self.listeners:
+            listener.cut_off()
 
     def refused(self) -> dict[str, int]:
         """Connections turned away for lack of room, by direction, since the start."""

@@ -117,10 +117,27 @@ class Listener:
         del self._unswept[-self._share :]
 
     def drain(self) -> None:
-        """Answer what is in flight with `connection: close`, and close what is idle."""
+        """Answer with `connection: close` from now on, and go on accepting."""
         self.draining = True
         for client in tuple(self.clients):
             client.drain()
+
+    def dismiss(self) -> None:
+        """Stop accepting, and close what is idle."""
+        self.close()
+        for client in tuple(self.clients):
+            client.dismiss()
+
+    def cut_off(self) -> None:
+        """Close whatever is left."""
+        self.close()
+        for client in tuple(self.clients):
+            client.cut_off()
+
+    @property
+    def busy(self) -> int:
+        """Clients that wait for something."""
+        return sum(client.busy for client in self.clients)
 
     def close(self) -> None:
         """Stop accepting."""

@@ -32,6 +32,10 @@ STACK_WAIT = 0.1
 STARTING = 20.0
 """Seconds that a worker may take until it is ready; only then is its beat looked at."""
 
+DEAF = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+"""What a worker does not hear: a terminal tells it to all of us, and what it means is for the
+supervisor to say, once."""
+
 SLEPT = 0.5
 """Seconds between two looks after which it is us who were held up."""
 
@@ -93,13 +97,16 @@ class Crew:
         worker.leaving = True
         self.send(worker, {"do": "leave"})
 
-    def drain(self) -> None:
+    def drain(self, *, haste: bool = False, handed_over: bool = False) -> None:
         """Have all of them finish what they have and what comes meanwhile, and end."""
         self.wanted = 0
         for worker in self.workers.values():
             if not worker.leaving:
                 worker.leaving = True
-                self.send(worker, {"do": "drain"})
+                self.send(worker, {"do": "drain", "haste": haste, "handed_over": handed_over})
+
+    def pids(self) -> set[int]:
+        return {worker.pid for worker in self.workers.values()}
 
     def kill(self) -> None:
         """End whoever is still there."""
@@ -132,8 +139,7 @@ class Crew:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            # A terminal tells them to all of us; what they mean is for the supervisor to say.
+        for number in DEAF:
             signal.signal(number, signal.SIG_IGN)
         self._selector.close()
         ours.close()

@@ -304,7 +304,14 @@ class Trust(Strict):
 class Shutdown(Strict):
     """How the sidecar ends."""
 
-    drain: Duration = Field(default=20.0, description="Requests in flight get this long to end.")
+    drain: Duration = Field(
+        default=20.0,
+        description=(
+            "The whole time for leaving. Callers are let in for its first quarter (at most 5s), "
+            "then answered to the end; the app's own calls go on until it has ended. What is left "
+            "after that is cut off."
+        ),
+    )
 
 
 class File(_Top):

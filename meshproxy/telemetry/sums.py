@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import orjson
+
 from meshproxy.core.report import Sample
 from meshproxy.telemetry import families, process
 from meshproxy.telemetry.exposition import Groups
@@ -120,6 +122,13 @@ def _add(total: Telemetry, one: Told) -> None:
         for why, count in counts.items():
             bad[why] = bad.get(why, 0) + count
     total.room.dropped += one["dropped"]
+
+
+def inherited(before: bytes, last: bytes) -> bytes:
+    """What the dead have counted, with one more of them."""
+    one = lasting(orjson.loads(last))
+    both = joined(orjson.loads(before), one) if before else one
+    return orjson.dumps({**both, "seat": -1, "pages": {}, "failures": [0, []]})
 
 
 def _raise(into: list[int], counts: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshproxy.commands.arguments import parser
+from meshproxy.commands.arguments import parser, parted
 
 
 def test_services_may_have_several_endpoints_and_come_several_times() -> None:
@@ -27,3 +27,12 @@ def test_an_interval_is_kept_as_it_is_written_and_in_seconds() -> None:
     options = parser().parse_args(["top", "--sort", "p99", "--limit", "5", "--once"])
     assert (options.every, options.sort, options.limit) == (("1s", 1.0), "p99", 5)
     assert (options.once, options.format) == (True, "table")
+
+
+def test_what_follows_the_dashes_of_run_is_not_ours() -> None:
+    assert parted(["run", "-c", "f", "--", "app", "-c", "--", "x"]) == (
+        ["run", "-c", "f"],
+        ["app", "-c", "--", "x"],
+    )
+    assert parted(["run", "-c", "f"]) == (["run", "-c", "f"], None)
+    assert parted(["check", "--", "f"]) == (["check", "--", "f"], None)

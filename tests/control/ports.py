@@ -43,6 +43,7 @@ class Stage:
     company: Company = field(default_factory=Alone)
     pending: str = ""
     draining: bool = False
+    why_no_upgrade: str = ""
     listening: list[Listening] = field(
         default_factory=lambda: [Listening("inbound", "127.0.0.1:15006", True)]
     )
@@ -98,6 +99,10 @@ class Stage:
     async def reload(self, reason: Reason) -> Outcome:
         self.asked.append(reason)
         return self.outcome
+
+    async def upgrade(self) -> str:
+        self.asked.append("upgrade")  # type: ignore[arg-type]
+        return self.why_no_upgrade
 
     def begin_drain(self) -> None:
         self.draining = True

@@ -237,7 +237,15 @@ def test_a_purge_that_is_not_understood_purges_nothing() -> None:
     assert stored.purged == []
 
 
-@pytest.mark.parametrize("path", ["/reload", "/drain", "/logging?level=debug", "/cache/purge"])
+@pytest.mark.parametrize(("why", "status"), [("", 200), ("this is PID 1", 409)])
+def test_an_upgrade_says_how_it_went(why: str, status: int) -> None:
+    answer = told(Stage(why_no_upgrade=why), "/upgrade", "POST")
+    assert (answer.status, answer.json) == (status, {"error": why} if why else {"upgraded": True})
+
+
+@pytest.mark.parametrize(
+    "path", ["/reload", "/drain", "/upgrade", "/logging?level=debug", "/cache/purge"]
+)
 def test_a_get_changes_nothing(path: str) -> None:
     stage = Stage()
     answer = told(stage, path)
@@ -323,7 +331,7 @@ def test_what_a_body_says_it_is_means_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
 @pytest.mark.parametrize(
-    "path", ["/reload", "/drain", "/logging?level=debug", "/%72eload", "/cache/purge"]
+    "path", ["/reload", "/drain", "/upgrade", "/logging?level=debug", "/%72eload", "/cache/purge"]
 )
 def test_only_a_post_changes_anything(path: str, method: str) -> None:
     stage = Stage()

@@ -261,6 +261,8 @@ class _Player:
         """The sidecar begins to drain."""
         for listener in self.world.listeners:
             listener.drain()
+            for client in tuple(listener.clients):
+                client.dismiss()
 
     def reload(self, _: None) -> None:
         self.world.reload()

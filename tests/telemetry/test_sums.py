@@ -8,7 +8,7 @@ import orjson
 
 from meshproxy.core.report import Sample
 from meshproxy.telemetry.metrics import Telemetry
-from meshproxy.telemetry.sums import joined, lasting, samples_of, told, whole
+from meshproxy.telemetry.sums import inherited, joined, lasting, samples_of, told, whole
 
 KEY = (b"GET", 200, "")
 REFUSED = "meshproxy_downstream_connections_refused_total"
@@ -78,3 +78,10 @@ def test_the_dead_are_added_up_one_after_the_other() -> None:
     assert counts(whole(Telemetry(), [again])) == (8, 8, 4.0, 0, 8)
     (refused,) = [value for family, _, value in again["samples"] if family == REFUSED]
     assert refused == 5.0
+
+
+def test_what_the_dead_have_counted_is_inherited() -> None:
+    dumps = [orjson.dumps(page(worker(count, in_flight=2))) for count in (3, 4)]
+    left = orjson.loads(inherited(inherited(b"", dumps[0]), dumps[1]))
+    assert counts(whole(Telemetry(), [left])) == (7, 7, 3.5, 0, 7)
+    assert left["seat"] == -1

@@ -1,0 +1,291 @@
+"""How a sidecar ends: callers first, the app's own calls last, and never later than it may."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .harness import (
+    Client,
+    Conversation,
+    Origin,
+    Sidecar,
+    answering,
+    closed_port,
+    eventually,
+    fetch,
+    lasting,
+    reply,
+)
+
+CONFIG = """
+workers: {workers}
+inbound: {{listen: <inbound>, app: <app>}}
+outbound: {{listen: <outbound>, services: {{other: {{endpoints: [<other>]}}}}}}
+shutdown: {{drain: {drain}}}
+"""
+
+BOTH = pytest.mark.parametrize("workers", [1, 2])
+
+
+def config(workers: int = 1, drain: str = "4s") -> str:
+    return CONFIG.format(workers=workers, drain=drain)
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin.running(answering(reply(body=b"fine"))) as running:
+        yield running
+
+
+@BOTH
+def test_readiness_ends_at_once_and_callers_are_welcome_for_a_moment(
+    origin: Origin, workers: int
+) -> None:
+    given = {"app": origin.address, "other": origin.address}
+    with Sidecar.running(config(workers), **given) as sidecar, Client(sidecar.inbound) as idle:
+        assert idle.ask("GET", "/", {"Host": "x"}).get("connection") is None
+        sidecar.signal(signal.SIGTERM)
+        eventually(lambda: sidecar.probe("/readyz").status == 503, 0.7, "unready")
+        assert sidecar.probe("/livez").status == 200
+        answer = fetch(sidecar.inbound, "/")
+        assert (answer.status, answer.get("connection")) == (200, "close")
+        answer = idle.ask("GET", "/", {"Host": "x"})
+        assert (answer.status, answer.get("connection")) == (200, "close")
+
+
+@BOTH
+def test_the_app_calls_out_until_it_is_gone(workers: int) -> None:
+    with (
+        Origin.running(answering(reply(body=b"other"))) as other,
+        Origin.running(answering(reply(body=b"fine"))) as app,
+        Sidecar.running(config(workers, "20s"), app=app.address, other=other.address) as sidecar,
+        Client(sidecar.outbound) as kept,
+        Client(sidecar.inbound) as idle,
+    ):
+        ask = ("GET", "http://other/", {"Host": "other"})
+        assert kept.ask(*ask).status == 200
+        sidecar.signal(signal.SIGTERM)
+        # The window's end: idle callers are closed, the app's connections are not.
+        assert idle.closed_by_peer()
+        eventually(lambda: refuses(sidecar.inbound), 2.0, "refusal")
+        answer = kept.ask(*ask)
+        assert (answer.status, answer.get("connection")) == (200, None)
+        app.stop()
+        assert sidecar.process.wait(3.0) == 0
+
+
+def refuses(address: tuple[str, int]) -> bool:
+    try:
+        with Client(address, 1.0):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
+@BOTH
+def test_bodies_under_way_arrive_whole(origin: Origin, workers: int) -> None:
+    given = {"app": origin.address, "other": origin.address}
+    with Sidecar.running(config(workers), **given) as sidecar:
+        clients = [Client(sidecar.inbound) for _ in range(50)]
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16384\r\n\r\n"
+        for client in clients:
+            client.send(head + b"a" * 8000)
+        sidecar.signal(signal.SIGTERM)
+        eventually(lambda: sidecar.probe("/readyz").status == 503, 0.9, "unready")
+        for client in clients:
+            client.send(b"b" * 8384)
+        assert [client.response().status for client in clients] == [200] * 50
+        for client in clients:
+            client.close()
+        sizes = [len(one.body) for one in origin.requests]
+        origin.stop()
+        assert sidecar.process.wait(5.0) == 0
+    assert sizes == [16384] * 50
+
+
+@BOTH
+def test_an_endless_answer_is_cut_at_the_end(workers: int) -> None:
+    """As a WebSocket is: what does not end by itself ends with the time for it."""
+
+    def endless(talk: Conversation) -> None:
+        talk.request()
+        talk.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        talk.request()  # until it is closed
+
+    with (
+        Origin.running(endless) as app,
+        Sidecar.running(config(workers, "2s"), app=app.address, other=app.address) as sidecar,
+        Client(sidecar.inbound) as client,
+    ):
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.reader.response_head().status == 200
+        with lasting(2.0):
+            sidecar.signal(signal.SIGTERM)
+            assert sidecar.process.wait(5.0) == 0
+
+
+@BOTH
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(origin: Origin, workers: int, second: signal.Signals) -> None:
+    with Sidecar.running(config(workers), app=origin.address, other=origin.address) as sidecar:
+        sidecar.signal(signal.SIGTERM)
+        eventually(lambda: '"draining"' in sidecar.logged(), 2.0, "draining")
+        with lasting(0.0, 0.2):
+            sidecar.signal(second)
+            assert sidecar.process.wait(5.0) == 2
+
+
+def test_a_service_manager_may_tell_all_processes_at_once(origin: Origin) -> None:
+    given = {"app": origin.address, "other": origin.address}
+    with Sidecar.running(config(2), **given) as sidecar:
+        workers = Path(f"/proc/{sidecar.pid}/task/{sidecar.pid}/children").read_text().split()
+        for pid in (*map(int, workers), sidecar.pid):
+            os.kill(pid, signal.SIGTERM)
+        eventually(lambda: sidecar.probe("/readyz").status == 503, 0.7, "unready")
+        for _ in range(10):
+            assert fetch(sidecar.inbound, "/").status == 200
+        origin.stop()
+        assert sidecar.process.wait(5.0) == 0
+        assert sidecar.logged().count('"worker_started"') == 2
+
+
+class Wrapped(Sidecar):
+    """With a command behind it, which the test sets."""
+
+    COMMAND: tuple[str, ...] = ()
+    BUGS = ('"event":"bug"',)
+
+    def words(self) -> list[str]:
+        return [*super().words(), "--inject-env", "--", *self.COMMAND]
+
+
+GUNICORN = """
+import os, urllib.request
+def out(what):
+    return urllib.request.urlopen(os.environ["OTHER_URL"] + "/" + what, timeout=5).status
+assert out("import") == 200
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+def on_exit(server):
+    out("exit")
+"""
+
+
+@BOTH
+def test_gunicorn_calls_out_at_import_and_at_its_end(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "served.py").write_text(GUNICORN)
+    with Origin.running(answering(reply(body=b"other"))) as other:
+        app = closed_port()
+
+        class Gunicorn(Wrapped):
+            COMMAND = (
+                "env", f"PYTHONPATH={tmp_path}", sys.executable, "-m", "gunicorn",
+                "-c", "python:served", "-b", app, "served:app",
+            )  # fmt: skip
+
+        with Gunicorn.running(config(workers, "8s"), app=app, other=other.address) as sidecar:
+            eventually(lambda: answers(sidecar.inbound), 15.0, "the app")
+            sidecar.signal(signal.SIGTERM)
+            assert sidecar.process.wait(10.0) == 0, sidecar.logged()
+        asked = [one.target for one in other.requests]
+        assert b"/import" in str(asked).encode()
+        assert b"/exit" in str(asked).encode()
+
+
+def answers(address: tuple[str, int]) -> bool:
+    return fetch(address, "/").status == 200
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(("sh", "-c", "exit 7"), 7), (("/no/such",), 127), (("/etc/passwd",), 126)],
+)
+def test_a_jobs_code_is_the_sidecars(
+    tmp_path: Path, workers: int, command: tuple[str, ...], code: int
+) -> None:
+    class Job(Wrapped):
+        COMMAND = command
+
+    given = {"app": closed_port(), "other": closed_port()}
+    job = Job(config(workers), given, tmp_path)
+    assert job.process.wait(15.0) == code, job.logged()
+
+
+def test_what_the_sidecar_does_not_mean_is_passed_on(tmp_path: Path) -> None:
+    script = "trap 'exit 9' USR1; echo set; while :; do sleep 0.02; done"
+
+    class Trap(Wrapped):
+        COMMAND = ("sh", "-c", script)
+
+    trap = Trap(config(), {"app": closed_port(), "other": closed_port()}, tmp_path)
+    eventually(lambda: "set\n" in trap.logged(), 15.0, "the trap")
+    trap.signal(signal.SIGUSR1)
+    assert trap.process.wait(5.0) == 9
+
+
+def test_a_command_that_does_not_stop_is_killed_in_the_end(tmp_path: Path) -> None:
+    class Deaf(Wrapped):
+        COMMAND = ("sh", "-c", "trap '' TERM; echo set; while :; do sleep 0.02; done")
+
+    deaf = Deaf(config(drain="1s"), {"app": closed_port(), "other": closed_port()}, tmp_path)
+    eventually(lambda: "set\n" in deaf.logged(), 15.0, "the trap")
+    with lasting(1.0):
+        deaf.signal(signal.SIGTERM)
+        assert deaf.process.wait(5.0) == 137
+
+
+@BOTH
+def test_systemd_hears_of_it(origin: Origin, workers: int, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears:
+        hears.bind(str(tmp_path / "notify"))
+        hears.settimeout(10.0)
+        os.environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        os.environ["WATCHDOG_USEC"] = "400000"
+        try:
+            given = {"app": origin.address, "other": origin.address}
+            with Sidecar.running(config(workers, "1s"), **given) as sidecar:
+                heard = [hears.recv(1000).decode()]
+                while "WATCHDOG" not in heard[-1]:
+                    heard.append(hears.recv(1000).decode())
+                sidecar.signal(signal.SIGHUP)
+                while "RELOADING" not in heard[-1]:
+                    heard.append(hears.recv(1000).decode())
+                while "READY" not in heard[-1]:
+                    heard.append(hears.recv(1000).decode())
+                sidecar.signal(signal.SIGTERM)
+                while "STOPPING" not in heard[-1]:
+                    heard.append(hears.recv(1000).decode())
+        finally:
+            del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+    assert any(f"MAINPID={sidecar.pid}" in one for one in heard)
+    assert any("MONOTONIC_USEC=" in one for one in heard)
+
+
+def test_as_pid_1_orphans_are_reaped(origin: Origin, tmp_path: Path) -> None:
+    """In a PID namespace of its own, if this machine lets us make one."""
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no PID namespace can be made here")
+
+    class First(Wrapped):
+        COMMAND = (
+            "sh", "-c",
+            "(sh -c 'sleep 0.1 & exit 0'); sleep 0.8; ps -eo stat= | grep -c Z; exit 5",
+        )  # fmt: skip
+
+        def words(self) -> list[str]:
+            return [*unshare, *super().words()]
+
+    first = First(config(), {"app": origin.address, "other": origin.address}, tmp_path)
+    assert first.process.wait(20.0) == 5, first.logged()
+    assert [line for line in first.logged().splitlines() if line.isdigit()] == ["0"]
