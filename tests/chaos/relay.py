@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,7 +161,8 @@ class _Link:
         for side in self.sides:
             if self.reset:
                 plug: socket.socket = side.get_extra_info("socket")
-                plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                with suppress(OSError):  # it has ended by itself meanwhile
+                    plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
                 side.transport.abort()
             side.close()
 

@@ -138,7 +138,7 @@ def test_f30_an_upload_that_is_refused_early_stops(sidecar: Sidecar, origin: Ori
             over.wait(10)
 
     origin.script = script
-    total = 6_400_000
+    total = 64_000_000  # more than all buffers on the way hold together
     with Client(sidecar.inbound) as client:
         client.send(f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {total}\r\n\r\n".encode())
         client.send_pieces([b"x" * 64_000] * (total // 64_000))
