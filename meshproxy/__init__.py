@@ -21,7 +21,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     parts         what a sidecar is made of, wired to each other
     control/      what steers the sidecar and tells of it; the only home of aiohttp
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
-        health  strain  memory  export  collector  tap  live  observer  summary
+        health  strain  memory  export  courier  collector  tap  live  observer  summary
         rulebook  followed  company  orders  command  child  given  presence  notify  sockets
         successor
         steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline

@@ -22,6 +22,7 @@ import uvloop
 
 from meshproxy.control import steer
 from meshproxy.control.followed import Followed
+from meshproxy.control.memory import trim
 from meshproxy.control.notify import Notify
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reloader, Source
@@ -216,6 +217,7 @@ class App:
         # What exists now lives as long as the process: keep the collector from walking it.
         gc.collect()
         gc.freeze()
+        trim()  # of what the start took and gave back: 0.6 MiB where the bytecode was made anew
         self._log.tell(
             "ready", listeners=[f"{one.key} {one.address}" for one in self.shown.listeners()]
         )

@@ -2,7 +2,7 @@
 
 Connects by itself and never through a proxy of the environment, which may be this very sidecar.
 Follows no redirect, keeps no cookie and reads little of an answer. When to try again is the
-exporter's.
+courier's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aiohttp import (
 from yarl import URL
 
 from meshproxy import __version__
-from meshproxy.control.export import Body, Verdict
+from meshproxy.control.courier import Body, Verdict
 from meshproxy.core.spans import Delivery
 
 AGAIN = frozenset({429, 502, 503, 504})

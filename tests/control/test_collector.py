@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshproxy.control.collector import HttpCollector, rejected_of, seconds_of
-from meshproxy.control.export import Body, Verdict
+from meshproxy.control.courier import Body, Verdict
 from meshproxy.core.spans import Delivery
 
 BODY = Body(b"spans", gzip=True, size=2)
