@@ -49,7 +49,7 @@ def given_by(options: Namespace) -> Given | None:
         raise UsageError("after -- comes the command that is to be run")
     from meshproxy.control.given import Given
 
-    return Given(options.child, options.inject_env)
+    return Given(options.child, options.inject_env, options.lean)
 
 
 def wants_workers(source: Source) -> bool:

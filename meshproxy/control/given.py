@@ -23,10 +23,13 @@ class Given:
 
     argv: Sequence[str]
     inject: bool
+    added: frozenset[str] = frozenset()
+    """Variables that this process set for itself."""
 
     def command(self, file: File) -> Command:
         """What is started once the sidecar of this file is ready."""
-        environment = {key: value for key, value in os.environ.items() if key not in OURS}
+        kept = os.environ.keys() - self.added.union(OURS)
+        environment = {key: os.environ[key] for key in kept}
         if self.inject and file.outbound is not None:
             services = {
                 name: f"http://{name}" if service.listen is None else _url(service.listen)

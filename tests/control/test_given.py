@@ -22,7 +22,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, *, inject: bool) -> dict[str, s
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
     monkeypatch.setenv("KEPT", "1")
-    given = Given(["true"], inject)
+    monkeypatch.setenv("ADDED", "1")
+    given = Given(["true"], inject, frozenset({"ADDED"}))
     return given.command(validate(FILE, "f", {}).file)._environment
 
 
@@ -40,3 +41,4 @@ def test_nothing_is_injected_unasked_and_what_is_ours_is_kept(
     found = environment(monkeypatch, inject=False)
     assert "HTTP_PROXY" not in found
     assert "NOTIFY_SOCKET" not in found
+    assert "ADDED" not in found

@@ -62,5 +62,5 @@ class Visit:
 
     def close(self) -> None:
         self.context.close()
-        assert self.complaints == []
+        assert not self.complaints, self.complaints
         assert self.asked == {self.origin}

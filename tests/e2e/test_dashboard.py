@@ -131,6 +131,26 @@ def test_a_breaker_is_forced_by_keyboard_alone(visit: Open, sidecar: Sidecar) ->
     assert "(meshproxy.yaml:" in details.inner_text()
 
 
+HURRIED = """
+() => {
+  const force = [...document.querySelectorAll("#upstreams button[data-force=open]")]
+    .find((button) => button.checkVisibility());
+  const [no, yes] = document.querySelectorAll("#confirm button");
+  for (const button of [force, no, force, yes]) button.click();
+}
+"""
+
+
+def test_no_answer_goes_to_another_question(visit: Open, sidecar: Sidecar) -> None:
+    page = visit().page
+    page.locator("#upstreams .endpoint").first.wait_for()
+    orders: list[str] = []
+    page.on("request", lambda asked: orders.append(asked.method))
+    page.evaluate(HURRIED)
+    page.get_by_text("open, by hand").wait_for()
+    assert orders == ["POST"]
+
+
 def test_a_limit_changes_its_mode(visit: Open, sidecar: Sidecar) -> None:
     page = visit().page
     limit = page.locator("#limits .limit", has_text="few")

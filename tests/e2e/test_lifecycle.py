@@ -24,6 +24,7 @@ from .harness import (
     lasting,
     reply,
 )
+from .harness.sidecar import environment
 
 CONFIG = """
 workers: {workers}
@@ -219,6 +220,23 @@ def test_a_jobs_code_is_the_sidecars(
     given = {"app": closed_port(), "other": closed_port()}
     job = Job(config(workers), given, tmp_path)
     assert job.process.wait(15.0) == code, job.logged()
+
+
+def test_the_app_inherits_what_the_sidecar_was_given_and_no_more(tmp_path: Path) -> None:
+    class Environ(Wrapped):
+        COMMAND = ("cp", "/proc/self/environ", str(tmp_path / "environ"))
+
+    job = Environ(config(), {"app": closed_port(), "other": closed_port()}, tmp_path)
+    assert job.process.wait(15.0) == 0, job.logged()
+    pairs = (tmp_path / "environ").read_text().rstrip("\0").split("\0")
+    told = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    proxies = {"HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"}
+    injected = {*proxies, "OTHER_URL", "MESHPROXY_OUTBOUND"}
+    ours = environment()
+    assert injected <= told.keys()
+    assert {name: value for name, value in told.items() if name not in injected} == {
+        name: value for name, value in ours.items() if name not in injected
+    }
 
 
 def test_what_the_sidecar_does_not_mean_is_passed_on(tmp_path: Path) -> None:

@@ -2,18 +2,21 @@
 
 import { $, write } from "./dom.js";
 
+let answer = () => {};
+
+// The event `close` comes a moment after the dialog went, and by then the next question may stand.
+$("confirm").addEventListener("submit", (event) => answer(event.submitter?.value === "yes"));
+$("confirm").addEventListener("close", () => { if (!$("confirm").open) answer(false); });
+
 /** Ask in a dialog; true for yes. The focus starts on Cancel and goes back to where it was. */
 export function confirmed(title, text, yes, grave = true) {
-  const dialog = $("confirm");
+  answer(false);
   write($("confirm-title"), title);
   write($("confirm-text"), text);
   write($("confirm-yes"), yes);
   $("confirm-yes").classList.toggle("grave", grave);
-  dialog.returnValue = "no";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
+  $("confirm").showModal();
+  return new Promise((resolve) => { answer = resolve; });
 }
 
 /** POST it, say how it went; the answer's JSON, or null where it was refused. */
