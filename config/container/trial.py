@@ -393,9 +393,12 @@ def memory_of(tool: list[str], name: str, limit: str) -> None:
     check(peak < bound * 0.9, f"at most {peak} MiB resident, of {limit}")
 
 
-def ends(tool: list[str], name: str) -> None:
+def ends(tool: list[str], name: str, app: ThreadingHTTPServer) -> None:
+    """Told together, as in a pod: the app leaves first, and the sidecar waits for no more."""
     began = time.monotonic()
     run(*tool, "kill", "--signal", "TERM", name)
+    app.shutdown()
+    app.server_close()
     code = run(*tool, "wait", name).stdout.strip()
     took = time.monotonic() - began
     check(code == "0" and took < 5.0, f"SIGTERM ends it with {code} in {took:.2f} s")
@@ -421,8 +424,7 @@ def try_it(tool: list[str], image: str, memory: str, seccomp: Path) -> None:
             serves(tool, container, ports)
             reloads(folder, ports)
             memory_of(tool, container, memory)
-            ends(tool, container)
-    app.shutdown()
+            ends(tool, container, app)
 
 
 def main() -> int:

@@ -23,7 +23,8 @@ FROM = {
     "kubectl": "apt-get install kubernetes-client, or the one of your cluster",
     "systemd-analyze": "apt-get install systemd",
     "promtool": "apt-get install prometheus",
-    "podman": "make image-test",
+    "podman": "apt-get install podman runc catatonit mmdebstrap",
+    "buildah": "apt-get install buildah",
 }
 """How to get what pip does not bring."""
 
@@ -48,7 +49,7 @@ def run(*words: str, **environment: str) -> str:
         words,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         cwd=ROOT,
         env={**os.environ, **environment},
         check=False,
