@@ -1,4 +1,4 @@
-"""A sidecar of several workers as the tests see it, and callers who account for every request.
+"""A sidecar of several processes as the tests see it: side by side, or one after the other.
 
 Knows which processes there are and which connections each has; what is done to them is decided
 elsewhere.
@@ -6,17 +6,17 @@ elsewhere.
 
 from __future__ import annotations
 
-import threading
+import os
+import select
+import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.checker import ID, Ledger
-
-from .harness import Client, Message, Origin, Sidecar, answering, eventually, reply
+from .callers import echo
+from .harness import Message, Sidecar, answering, eventually
 from .harness.origin import Script
+from .harness.sidecar import run
 
 
 class Crew(Sidecar):
@@ -70,69 +70,46 @@ def connections_of(pid: int, port: int) -> int:
     return held
 
 
-def echo(message: Message) -> bytes:
-    return reply(headers={ID: message.get(ID) or ""})
-
-
 def slow(seconds: float) -> Script:
     """An app that takes its time."""
 
     def answer(message: Message) -> bytes:
         time.sleep(seconds)
-        return reply(headers={ID: message.get(ID) or ""})
+        return echo(message)
 
     return answering(answer)
 
 
-class Load:
-    """Callers in threads, each on kept-alive connections of its own."""
+class Successive(Sidecar):
+    """A sidecar whose process changes by upgrades: what is stopped at the end is the latest."""
 
-    def __init__(self, sidecar: Crew, callers: int) -> None:
-        self.ledger = Ledger()
-        self._address = sidecar.inbound
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(callers)]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+    def successors(self) -> list[int]:
+        lines = self.log_lines()
+        return [line["successor"] for line in lines if line["event"] == "upgrade_handed_over"]
 
     def stop(self) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        latest = self.successors()
+        if not latest:
+            super().stop()
+            return
+        end(latest[-1])
+        self.process.wait(10.0)
 
-    def _run(self) -> None:
-        client: Client | None = None
-        while not self._over.is_set():
-            one = self.ledger.begin("GET", time.monotonic())
-            try:
-                client = client or Client(self._address, timeout=10.0)
-                answer = client.ask("GET", "/", {ID: one.id})
-                one.status, one.echoed = answer.status, answer.get(ID) or ""
-                one.reason = answer.get("x-meshproxy-reason") or ""
-                closing = (answer.get("connection") or "").lower() == "close"
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is the end of this one
-                one.error, closing = type(error).__name__, True
-            one.ended = time.monotonic()
-            if closing and client is not None:
-                client.close()
-                client = None
-            self._over.wait(0.005)
-        if client is not None:
-            client.close()
+    def upgrade(self) -> str:
+        """By the command; what it said on standard error, empty if it went well."""
+        done = run("upgrade", "--admin", ":".join(map(str, self.admin)))
+        assert done.returncode == (1 if done.stderr else 0), done
+        return done.stderr
 
 
-@contextmanager
-def traffic(sidecar: Crew, callers: int = 6) -> Iterator[Ledger]:
-    """Callers ask all the time; their ledger is complete after the block."""
-    load = Load(sidecar, callers)
-    load.start()
+def end(pid: int) -> None:
+    """At once, and wait for it; it is not our child."""
+    number = os.pidfd_open(pid)
     try:
-        yield load.ledger
+        for _ in range(2):
+            signal.pidfd_send_signal(number, signal.SIGTERM)
+            if select.select([number], [], [], 0.3)[0]:
+                return
+        assert select.select([number], [], [], 5.0)[0]
     finally:
-        load.stop()
-
-
-def deliveries(app: Origin) -> list[tuple[str, str]]:
-    return [("GET", message.get(ID) or "") for message in app.requests]
+        os.close(number)

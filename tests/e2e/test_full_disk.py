@@ -55,7 +55,7 @@ def settled(sidecar: Sidecar) -> float:
     return seen[-1]
 
 
-def test_standard_error_that_takes_nothing_costs_every_line_and_no_request(app: Origin) -> None:
+def test_f41_standard_error_that_takes_nothing_costs_every_line_and_no_request(app: Origin) -> None:
     with Sidecar.running(CONFIG, log=Path("/dev/full"), app=app.address) as sidecar:
         before = settled(sidecar)
         assert before > 0  # it could not say that it is ready
@@ -66,7 +66,7 @@ def test_standard_error_that_takes_nothing_costs_every_line_and_no_request(app: 
         assert settled(sidecar) == before + REQUESTS
 
 
-def test_a_disk_that_fills_up_costs_the_lines_that_are_not_on_it(
+def test_f41_a_disk_that_fills_up_costs_the_lines_that_are_not_on_it(
     app: Origin, small_disk: Path
 ) -> None:
     log = small_disk / "log"

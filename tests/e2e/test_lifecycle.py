@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from . import upgrading
 from .harness import (
     Client,
     Conversation,
@@ -92,7 +93,7 @@ def refuses(address: tuple[str, int]) -> bool:
 
 
 @BOTH
-def test_bodies_under_way_arrive_whole(origin: Origin, workers: int) -> None:
+def test_f19_bodies_under_way_arrive_whole(origin: Origin, workers: int) -> None:
     given = {"app": origin.address, "other": origin.address}
     with Sidecar.running(config(workers), **given) as sidecar:
         clients = [Client(sidecar.inbound) for _ in range(50)]
@@ -113,7 +114,7 @@ def test_bodies_under_way_arrive_whole(origin: Origin, workers: int) -> None:
 
 
 @BOTH
-def test_an_endless_answer_is_cut_at_the_end(workers: int) -> None:
+def test_f20_an_endless_answer_is_cut_at_the_end(workers: int) -> None:
     """As a WebSocket is: what does not end by itself ends with the time for it."""
 
     def endless(talk: Conversation) -> None:
@@ -134,8 +135,44 @@ def test_an_endless_answer_is_cut_at_the_end(workers: int) -> None:
 
 
 @BOTH
+def test_f20_a_websocket_may_talk_until_the_end(workers: int) -> None:
+    """And an idle client is closed when its window ends, a quarter of the time."""
+    with (
+        Origin.running(either) as app,
+        Sidecar.running(config(workers, "4s"), app=app.address, other=app.address) as sidecar,
+        Client(sidecar.inbound) as idle,
+        Client(sidecar.inbound) as socket,
+    ):
+        assert idle.ask("GET", "/").status == 200
+        socket.send(upgrading.ask())
+        assert socket.response().status == 101
+        with lasting(4.0):
+            sidecar.signal(signal.SIGTERM)
+            with lasting(1.0):
+                assert idle.closed_by_peer()
+            socket.send(b"still there")
+            assert upgrading.exactly(socket, 11) == b"still there"
+            assert sidecar.process.wait(6.0) == 0
+        assert socket.closed_by_peer()
+
+
+def either(peer: Conversation) -> None:
+    """A WebSocket that echoes, or an answer."""
+    head = peer.head()
+    while head is not None:
+        if head.get("upgrade"):
+            peer.send(upgrading.SWITCH)
+            upgrading.echo(peer)
+            return
+        peer.send(reply())
+        head = peer.head()
+
+
+@BOTH
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_at_once(origin: Origin, workers: int, second: signal.Signals) -> None:
+def test_f21_a_second_signal_ends_at_once(
+    origin: Origin, workers: int, second: signal.Signals
+) -> None:
     with Sidecar.running(config(workers), app=origin.address, other=origin.address) as sidecar:
         sidecar.signal(signal.SIGTERM)
         eventually(lambda: '"draining"' in sidecar.logged(), 2.0, "draining")

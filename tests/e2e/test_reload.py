@@ -7,16 +7,17 @@ signal, endpoint or command.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from .harness import Client, Conversation, Origin, Sidecar, eventually, fetch, reply
+from .callers import calling, deliveries, echo
+from .harness import Client, Conversation, Origin, Sidecar, answering, eventually, fetch
 from .harness.sidecar import run
 
 CONFIG = """
@@ -37,6 +38,8 @@ INVALID = {
     "a bomb": "a: &a [1,1,1]\nb: &b [*a,*a,*a]\ninbound: {listen: <inbound>, app: *b}",
     "nothing at all": "",
 }
+RELOADS = int(os.environ.get("RELOADS", "200"))
+"""RELOADS=1000 for the whole promise."""
 
 
 def stamped(stamp: str, limit: int = 5) -> str:
@@ -191,23 +194,40 @@ def test_connections_survive(fresh: Sidecar, app: Origin) -> None:
     assert len(app.conversations) == 1, "the pool did not survive"
 
 
-def test_a_request_in_flight_ends_on_the_old_file(fresh: Sidecar, app: Origin) -> None:
+def test_f14_requests_in_flight_end_on_the_old_file(fresh: Sidecar, app: Origin) -> None:
     release = threading.Event()
 
     def script(peer: Conversation) -> None:
         while peer.request() is not None:
-            assert release.wait(10)
-            peer.send(reply())
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"a" * 100_000)
+            assert release.wait(20)
+            peer.send(b"b" * 100_000)
 
     app.script = script
-    with Client(fresh.inbound) as client:
-        client.send(b"GET /stamp HTTP/1.1\r\nHost: a\r\n\r\n")
-        app.saw(1)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(fresh.inbound)) for _ in range(100)]
+        for client in clients:
+            client.send(b"GET /stamp HTTP/1.1\r\nHost: a\r\n\r\n")
+        app.saw(100)
         fresh.write("inbound: {listen: <inbound>, app: http://<elsewhere>}")
         assert fresh.reload().status == 200
+        assert fetch(fresh.inbound, "/stamp").status == 503, "a new one, on the new file"
         release.set()
-        assert client.response().status == 200
-        assert client.ask("GET", "/stamp").status == 503
+        whole = b"a" * 100_000 + b"b" * 100_000
+        assert all(client.response().body == whole for client in clients)
+        assert {client.ask("GET", "/stamp").status for client in clients} == {503}
+
+
+def test_f13_a_file_that_is_half_written_is_never_in_force(fresh: Sidecar) -> None:
+    """A half that would parse is told from a whole by its rest: see the tests of Watch."""
+    for i in range(200):
+        whole = fresh.render(stamped(f"write-{i}"))
+        fresh.file.write_text(whole[: whole.index("{name: few") + 1 + i % 40])
+        assert fetch(fresh.inbound, "/stamp").status == 200
+        fresh.file.write_text(whole)
+    applied(fresh, "write-199", within=5.0)
+    assert fresh.samples("meshproxy_requests_total", direction="inbound", route="default") == []
+    assert fresh.total("meshproxy_config_last_reload_successful") == 1
 
 
 def test_a_changed_address_is_bound_anew(fresh: Sidecar) -> None:
@@ -244,59 +264,19 @@ def test_a_new_direction_starts_listening(fresh: Sidecar) -> None:
         Client(fresh.outbound)
 
 
-class Load:
-    """Clients that never stop asking; every failure is kept with what it was."""
-
-    def __init__(self, sidecar: Sidecar) -> None:
-        self._sidecar = sidecar
-        self._over = threading.Event()
-        self.asked = 0
-        self.failures: list[str] = []
-
-    @contextmanager
-    def running(self) -> Iterator[Load]:
-        loops = [self._kept, self._kept, self._new, self._new]
-        threads = [threading.Thread(target=self._guard, args=(loop,)) for loop in loops]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            self._over.set()
-            for thread in threads:
-                thread.join()
-
-    def _guard(self, loop: Callable[[], None]) -> None:
-        try:
-            loop()
-        except Exception as failure:  # noqa: BLE001 - whatever it was, the test tells it
-            self.failures.append(repr(failure))
-
-    def _kept(self) -> None:
-        with Client(self._sidecar.inbound) as client:
-            while not self._over.is_set():
-                self._judge(client.ask("GET", "/stamp").status)
-
-    def _new(self) -> None:
-        while not self._over.is_set():
-            self._judge(fetch(self._sidecar.inbound, "/stamp").status)
-            time.sleep(0.002)
-
-    def _judge(self, status: int) -> None:
-        self.asked += 1
-        if status != 200:
-            self.failures.append(f"status {status}")
-
-
 @pytest.mark.slow
-def test_two_hundred_reloads_under_load_hurt_nobody(fresh: Sidecar) -> None:
-    with Load(fresh).running() as load:
-        for i in range(200):
+def test_f11_reloads_under_load_lose_nothing_and_close_nothing(fresh: Sidecar, app: Origin) -> None:
+    app.forget(answering(echo))
+    with calling(fresh, kept=4, anew=4) as callers:
+        for i in range(RELOADS):
             bad = list(INVALID.values())[i // 2 % len(INVALID)]
             spoil(fresh, bad if i % 2 else stamped(f"load-{i}", limit=5 + i % 7))
             assert (fresh.reload().status == 200) is (i % 2 == 0)
-    assert load.failures == []
-    assert load.asked > 500
+        assert callers.closed == 0
+    ledger = callers.ledger
+    assert ledger.outcomes() == {"200": len(ledger.sent)}
+    assert ledger.verdicts(deliveries(app)) == []
+    assert len(ledger.sent) > 500
 
 
 def test_a_bad_file_at_the_start_ends_with_its_line(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from .crews import Crew, deliveries, echo, slow, state_of, traffic
+from .callers import calling, deliveries, echo
+from .crews import Crew, slow, state_of
 from .harness import Client, Message, Origin, answering, eventually, fetch, reply
 from .harness.ports import is_free
 from .harness.sidecar import run
@@ -330,12 +331,12 @@ def test_an_address_moves_and_comes_back(fresh: Crew) -> None:
 
 
 def test_the_number_of_workers_changes_while_they_serve(fresh: Crew) -> None:
-    with traffic(fresh) as ledger:
+    with calling(fresh) as callers:
         for count in (3, 1, 2):
             fresh.write(CONFIG.replace("workers: 2", f"workers: {count}"))
             assert json.loads(fresh.reload().body)["ok"]
             fresh.wait_workers(count)
-    assert ledger.outcomes() == {"200": len(ledger.sent)}
+    assert callers.ledger.outcomes() == {"200": len(callers.ledger.sent)}
     assert all(line["code"] == 0 for line in fresh.events("worker_left"))
 
 
@@ -424,8 +425,8 @@ def test_it_ends_while_a_worker_crashes_again_and_again(app: Origin) -> None:
 
 
 def test_f16_a_killed_worker_costs_only_what_it_was_doing(fresh: Crew, app: Origin) -> None:
-    rounds, callers = 4, 6
-    with traffic(fresh, callers) as ledger:
+    rounds, count = 4, 6
+    with calling(fresh, count) as callers:
         for number in range(rounds):
             time.sleep(0.3)
             began = time.monotonic()
@@ -436,8 +437,9 @@ def test_f16_a_killed_worker_costs_only_what_it_was_doing(fresh: Crew, app: Orig
             )  # fmt: skip
             assert time.monotonic() - began < BACK
             time.sleep(2.0 if number % 2 else 0.0)
+    ledger = callers.ledger
     failed = [one for one in ledger.sent if not one.ok]
-    assert len(failed) <= rounds * callers, ledger.outcomes()
+    assert len(failed) <= rounds * count, ledger.outcomes()
     assert {one.error for one in failed} <= {
         "ConnectionResetError", "TruncatedError", "BrokenPipeError",
     }, ledger.outcomes()  # fmt: skip
@@ -487,7 +489,7 @@ def test_f16_replacements_leave_nothing_behind_in_the_supervisor(fresh: Crew) ->
 
 
 def test_f15_workers_are_replaced_one_by_one_and_nobody_notices(fresh: Crew, app: Origin) -> None:
-    with traffic(fresh) as ledger:
+    with calling(fresh, kept=4, anew=2) as callers:
         for number in range(6):
             time.sleep(0.1)
             os.kill(fresh.pids()[0], signal.SIGTERM)
@@ -495,8 +497,8 @@ def test_f15_workers_are_replaced_one_by_one_and_nobody_notices(fresh: Crew, app
                 lambda number=number: len(fresh.events("worker_ready")) == 3 + number,  # type: ignore[misc]
                 5.0, "another worker",
             )  # fmt: skip
-    assert ledger.outcomes() == {"200": len(ledger.sent)}
-    assert ledger.verdicts(deliveries(app)) == []
+    assert callers.ledger.outcomes() == {"200": len(callers.ledger.sent)}
+    assert callers.ledger.verdicts(deliveries(app)) == []
 
 
 def test_f17_a_stopped_worker_is_noticed_and_replaced_and_no_new_client_hangs(
