@@ -13,7 +13,7 @@ LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format unit bench load stalls resilience fuzz conformance clients image \
+.PHONY: help demo test lint format unit bench load stalls resilience fire fuzz conformance clients image \
 	image-test lock clean simulate soak scale scrape
 .DELETE_ON_ERROR:
 
@@ -29,6 +29,7 @@ help:
 	@echo "  make soak     five million requests with faults: does anything grow? (minutes)"
 	@echo "  make stalls   slow, idle and greedy clients: what they cost the others (minutes)"
 	@echo "  make resilience  upstreams killed, stopped, slow, overloaded: what callers feel (minutes)"
+	@echo "  make fire     a thousand reloads, a hundred upgrades, workers killed: what is lost (minutes)"
 	@echo "  make simulate  every balancer on a skewed fleet, in virtual time (seconds)"
 	@echo "  make fuzz     a million mutated requests and answers against the data plane (minutes)"
 	@echo "  make conformance  who takes what: bad requests through four proxies and to five servers"
@@ -88,6 +89,9 @@ stalls: $(READY)
 
 resilience: $(READY)
 	$(PY) -m loadtests.resilience $(ARGS)
+
+fire: $(READY)
+	$(PY) -m loadtests.fire $(ARGS)
 
 simulate: $(READY)
 	$(PY) -m loadtests.balancers $(ARGS)

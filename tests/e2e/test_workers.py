@@ -2,7 +2,7 @@
 
 The numbers in the names are those of the fault catalog. Every request of the fault tests carries
 an id and is accounted for (tests/chaos/checker.py). The long versions, with fifty and a hundred
-repetitions, are `python -m loadtests.workers`.
+repetitions, are `make fire`.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def test_a_breaker_that_opens_in_one_is_open_in_all(fresh: Crew) -> None:
         return answer.get("x-meshproxy-reason") == "UO"
 
     eventually(refused, what="the breaker of one of them")
-    time.sleep(0.1)  # what is promised; that it takes less is measured by loadtests.workers
+    time.sleep(0.1)  # what is promised; that it takes less is measured by loadtests.fire
     answers = each(lambda: fetch(fresh.outbound, headers={"Host": "gone"}), 30)
     assert {one.get("x-meshproxy-reason") for one in answers} == {"UO"}
     assert set(each(lambda: fresh.total("meshproxy_breaker_state", upstream="gone"))) == {1.0}
