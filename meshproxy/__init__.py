@@ -26,9 +26,9 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         successor
         steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
-        front  listener  downstream  conductor  pool  dial  upstream  tunnel  flow
+        front  listener  downstream  conductor  pool  dial  upstream  link  tunnel  flow
         choice  endings  races  keeping  throttle
-        parting  room  stalls  sides  deadlines  heads  chunks  fields  kinds
+        parting  room  intake  relief  stalls  sides  deadlines  heads  chunks  fields  kinds
         requests  targets  rare  refusals  answers
         foresight  rewrites  bounds  samples
     telemetry/    counts and lines; the hot side only adds

@@ -66,4 +66,10 @@ class Parts:
         self.prober = Prober(clock)
         self.exporter = Exporter(log.tell, Clocks(clock, time.time_ns, draw))
         self.watchdog = Watchdog(log.tell_now, stack_of_this_thread())
-        self.strain = Strain(Memory().used, trim, self.began)
+        self.memory = Memory()
+        self.strain = Strain(self.memory.used, trim, self._relieve, self.began)
+        self.conductor.intake.look = lambda: self.strain.look_at_memory(clock())
+
+    def _relieve(self, share: float, tell: Callable[[str, str], None]) -> int:
+        """End exchanges until so much of the memory is free."""
+        return self.front.relieve(int(share * self.memory.limit), time.monotonic(), tell)

@@ -105,6 +105,7 @@ WITHOUT_TEST: dict[str, str] = {
     "dataplane/targets.py": "part of reading a head: tests/dataplane/test_requests.py",
     "dataplane/refusals.py": "constants: tests/dataplane/test_requests.py meets each",
     "dataplane/sides.py": "Protocols",
+    "dataplane/link.py": "a transport, held and let go: tests/e2e/test_bodies.py",
     "dataplane/upstream.py": "a protocol shell: tests/e2e/test_responses.py, test_bad_origins.py",
     "parts.py": "only makes things: tests/e2e/test_telemetry.py and all others there",
     "shown.py": "what the ports ask of it: tests/e2e/test_admin.py",

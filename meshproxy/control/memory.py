@@ -7,6 +7,7 @@ group has a limit it is the process itself, against all the memory there is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,16 +65,20 @@ class Memory:
         return int(pages[0]) * self._page / self._total if pages and self._total else 0.0
 
 
-def trim() -> None:
+def trim() -> float:
     """Give memory that was freed back to the system, where the C library can (glibc's does).
+
+    Returns how many seconds it took.
 
     Without it a flood that is over would look like one that goes on.
     """
     import ctypes  # 2 ms, and only who is short of memory needs it
 
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    began = time.monotonic()
     if give_back is not None:
         give_back(0)
+    return time.monotonic() - began
 
 
 def _groups(root: Path, total: int) -> Iterator[Group]:

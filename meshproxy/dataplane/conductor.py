@@ -17,6 +17,7 @@ from meshproxy.core.verdict import Failure, Hold, Refusal, Served
 from meshproxy.dataplane import answers, choice, endings, keeping
 from meshproxy.dataplane.answers import Answer
 from meshproxy.dataplane.deadlines import FOREVER, GLANCE, Deadlines
+from meshproxy.dataplane.intake import Intake
 from meshproxy.dataplane.races import Races
 from meshproxy.dataplane.sides import Pool, Timer, Upstream
 from meshproxy.dataplane.throttle import Throttled
@@ -39,7 +40,10 @@ def loud(error: Exception) -> None:
 class Conductor:
     """Leads each exchange from its head to its log line; `tell_bug` hears what was raised."""
 
-    __slots__ = ("_clock", "_forget", "_later", "_record", "deadlines", "pool", "races", "tell_bug")
+    __slots__ = (
+        "_clock", "_forget", "_later", "_record", "deadlines", "intake", "pool", "races",
+        "tell_bug",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Conductor:
         self.deadlines = Deadlines(clock, later, self._due)
         self._forget = self.deadlines.forget
         self.pool = pool
+        self.intake = Intake()
         self.races = Races(self)
         self._record: Record = _by_nobody
 

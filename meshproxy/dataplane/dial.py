@@ -12,7 +12,7 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from meshproxy.core.route import Endpoint, Guard
 from meshproxy.core.verdict import Failure
@@ -52,20 +52,32 @@ class Dialer:
     async def _dial(self, upstream: Upstream, seconds: float) -> None:
         endpoint = upstream.endpoint
         failure: Failure | None = None
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        timer = self._loop.call_later(seconds, self._expire, upstream, task) if seconds else None
         try:
-            async with asyncio.timeout(seconds or None):
-                if endpoint.guard is None:
-                    await self._connect(upstream, endpoint.host)
-                else:
-                    failure = await self._connect_guarded(upstream, endpoint, endpoint.guard)
-        except TimeoutError:
-            failure = Failure.CONNECT_TIMEOUT
+            if endpoint.guard is None:
+                await self._connect(upstream, endpoint.host)
+            else:
+                failure = await self._connect_guarded(upstream, endpoint, endpoint.guard)
         except (OSError, UnicodeError):  # the latter: a name that IDNA has no form for
             failure = Failure.CONNECT
         except Exception as error:  # noqa: BLE001  # whoever waits for it must hear of its end
             self._tell_bug(error)
             failure = Failure.BUG
+        finally:
+            if timer is not None:
+                timer.cancel()
         self.settle(upstream, failure)
+
+    def _expire(self, upstream: Upstream, task: asyncio.Task[None]) -> None:
+        """The time is over, unless the connection is here and only its task does not know yet.
+
+        A task that is cancelled then would have uvloop close a connection that is in use, without
+        a word to anybody. One that comes in the same turn of the loop finds itself settled.
+        """
+        if not upstream.settled:
+            self.settle(upstream, Failure.CONNECT_TIMEOUT)
+            task.cancel()
 
     async def _connect(self, upstream: Upstream, host: str) -> None:
         await self._loop.create_connection(lambda: upstream, host, upstream.endpoint.port)

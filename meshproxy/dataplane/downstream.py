@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 LINGER_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
 """How much of an unwanted body is still read, so that its sender can see the answer."""
+LONG = 4096
+"""A read of more bytes than this has a part of a body in it, or requests that wait."""
 
 
 class Downstream(Parting):
     """Protocol shell: find the next head, begin its exchange, stream its body."""
 
     __slots__ = (
-        "_at", "_backlog", "_bounded", "_dechunker", "_eof", "_held",
-        "_left", "_linger", "_listener", "_narrow", "_now", "_peer", "_running", "_seen",
-        "_stalls", "idle_since",
+        "_at", "_bounded", "_dechunker", "_eof", "_held", "_left", "_linger", "_narrow",
+        "_now", "_peer", "_running", "_seen", "_stalls", "idle_since",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -77,12 +78,15 @@ class Downstream(Parting):
         if current is not None and not current.complete:
             self._now = self._listener.clock()
             self._body_received(current, data)
+            self._listener.conductor.intake.took(len(data))
             return
         self._backlog = self._backlog[self._at :] + data if self._backlog else data
         self._at = 0
         if current is None:
             self._now = self._listener.clock()
             self._advance()
+            if len(data) > LONG:
+                self._listener.conductor.intake.took(len(data))
         else:
             self.hold()
 
@@ -183,7 +187,7 @@ class Downstream(Parting):
         if refusal is not None:
             # Nothing after a head like this one can be trusted to be a request.
             exchange.refusal = refusal
-            self._deafen()
+            self.deafen()
         listener.conductor.begin(exchange, self._now)
         return True
 
@@ -213,10 +217,10 @@ class Downstream(Parting):
         self._current = exchange = Exchange(self, self._peer, self._listener.plan, self._now)
         exchange.refusal = refusal
         exchange.keep_alive = False
-        self._deafen()
+        self.deafen()
         self._listener.conductor.begin(exchange, self._now)
 
-    def _deafen(self) -> None:
+    def deafen(self) -> None:
         """Read nothing more of this connection."""
         self._closing = True
         self._backlog, self._at = b"", 0
@@ -249,7 +253,7 @@ class Downstream(Parting):
         try:
             pieces = self._body_of(exchange, data)
             if pieces is None:
-                self._deafen()
+                self.deafen()
                 self._listener.conductor.unreadable(exchange, refusals.BAD_SYNTAX, self._now)
             elif not exchange.concluded:
                 if self._backlog:
@@ -344,7 +348,7 @@ class Downstream(Parting):
             self.resume()
 
     def _close(self, exchange: Exchange) -> None:
-        self._deafen()
+        self.deafen()
         transport = self._transport
         if transport.is_closing():
             return
@@ -379,7 +383,7 @@ class Downstream(Parting):
             if not current.complete and self._stalls.sends_too_slowly(
                 current, now, limits.body_rate, held=self._held
             ):
-                self._deafen()
+                self.deafen()
                 self._listener.conductor.unreadable(current, refusals.SLOW_BODY, now)
         elif self.busy_since:
             if now - self.busy_since >= limits.head_timeout:

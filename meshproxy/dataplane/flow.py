@@ -31,7 +31,11 @@ download costs 0.82 of Envoy's CPU, as before; by reads of 64 KiB, the size of a
 loopback, it would be 1.3.
 """
 
-_read_into = memoryview(bytearray(READ))
+SCANT = 4 * 1024
+"""Bytes of a long body that are read at once where memory is used up."""
+
+_buffer = memoryview(bytearray(READ))
+_read_into = _buffer
 
 COPY_LIMIT = 16 * 1024
 """Up to this many bytes are joined into one write; more are handed over as they are."""
@@ -64,8 +68,14 @@ def left_over(transport: asyncio.Transport) -> Iterator[bytes]:
         yield data
 
 
+def read_at_most(size: int) -> None:
+    """From now on long bodies are read in pieces of so many bytes, SCANT at least, READ at most."""
+    global _read_into  # one buffer for all, and so one size
+    _read_into = _buffer[: min(READ, max(SCANT, size))]
+
+
 class Bounded(asyncio.BufferedProtocol):
-    """Reads for another protocol, READ bytes at a time, by way of one buffer for all."""
+    """Reads for another protocol, READ bytes at a time at most, by way of one buffer for all."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._take = protocol.data_received
@@ -74,7 +84,7 @@ class Bounded(asyncio.BufferedProtocol):
         self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
         self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # always the same
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # the same for all
         return _read_into
 
     def buffer_updated(self, nbytes: int) -> None:

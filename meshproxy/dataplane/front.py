@@ -12,11 +12,18 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 
 from meshproxy.core.route import Plan
+from meshproxy.dataplane import flow, relief
 from meshproxy.dataplane.conductor import Conductor
 from meshproxy.dataplane.listener import Bind, Listener
 from meshproxy.dataplane.room import Room
 
 Place = tuple[str, int]
+
+CROWD = 512
+"""Connections that are read from in one turn of the loop, before anything can be freed."""
+
+LEAST = 1024 * 1024
+"""Bytes that come in between two looks at memory, however little is left."""
 
 
 class BindError(OSError):
@@ -109,6 +116,23 @@ class Front:
             if not listener.clients:
                 self._leaving.discard(listener)
                 self._count_refused(self._refused, listener)
+
+    def relieve(self, wanted: int, now: float, tell: Callable[[str, str], None]) -> int:
+        """End the exchanges that hold most, until so many bytes are free; returns how many.
+
+        Below 0 it is how many are left: a part of them may come in before the next look, and
+        CROWD connections at once may not bring more. Else nobody new is let in.
+        """
+        self._room.shut = wanted >= 0
+        self._conductor.intake.allow(max(LEAST, -wanted // 4))
+        flow.read_at_most(-wanted // CROWD)
+        if wanted < 0:
+            return 0
+        clients = [client for one in self.listeners for client in one.clients]
+        ended = relief.relieve(clients, wanted, now, tell)
+        if ended:
+            self._tell("memory_relieved", level="warning", once_per=1.0, ended=ended)
+        return ended
 
     def of(self, direction: str) -> list[Listener]:
         """The listeners whose clients come from there; of all directions if it is empty."""

@@ -40,6 +40,7 @@ FULL = _full("limits.connections", "as many clients are connected as there is ro
 TOO_MANY = _full(
     "limits.connections_per_client", "this client has as many connections as one may have"
 )
+SHUT = _full("overload.memory", "this proxy is short of memory")
 
 
 class Listener:
@@ -84,9 +85,11 @@ class Listener:
         limits, room = self.plan.limits, self._room
         its_own = room.enter(address)
         if room.clients > min(limits.connections, room.most):
-            self._turn_away(client, FULL, "connections")
+            self._turn_away(client, FULL, "limits.connections")
+        elif room.shut:
+            self._turn_away(client, SHUT, "overload.memory")
         elif 0 < limits.connections_per_client < its_own:
-            self._turn_away(client, TOO_MANY, "connections_per_client")
+            self._turn_away(client, TOO_MANY, "limits.connections_per_client")
         trusted = self.plan.trusts(address)
         return Peer(address, trusted, own_block(address))
 
@@ -103,7 +106,7 @@ class Listener:
             level="warning",
             once_per=1.0,
             listener=self.plan.key,
-            limit=f"limits.{limit}",
+            limit=limit,
         )
 
     def sweep(self, now: float, turns: int) -> None:

@@ -47,6 +47,14 @@ SLOW_HEAD = Refusal(
 SLOW_BODY = Refusal(
     408, "SI", "the request body came slower than limits.body_rate", close=True, why="slow-body"
 )
+HEAVY = Refusal(
+    503,
+    "UO",
+    "this proxy is short of memory, and this request was among those that held the most of it",
+    rule="overload.memory",
+    close=True,
+    retry_after=1.0,
+)
 NO_TRACE = Refusal(
     405,
     "IH",

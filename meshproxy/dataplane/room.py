@@ -15,13 +15,15 @@ RESERVED = 32
 
 
 class Room:
-    """Counts clients in and out. `most` is how many this process can have at once."""
+    """Counts clients in and out. `most` is how many this process can have at once; where memory
+    is used up it is `shut` to all who are not in yet, since each would take some."""
 
-    __slots__ = ("_of", "clients", "most")
+    __slots__ = ("_of", "clients", "most", "shut")
 
     def __init__(self, descriptors: int) -> None:
         self.most = max(1, (descriptors - RESERVED) // 2)
         self.clients = 0
+        self.shut = False
         self._of: dict[str, int] = {}
 
     def enter(self, address: str) -> int:

@@ -49,6 +49,10 @@ class Tunnel:
                 end.data_received(early)
             flow.release(end.transport)
 
+    def unsent(self) -> int:
+        """Bytes that are held for either side."""
+        return sum(end.transport.get_write_buffer_size() for end in self._ends)
+
     def count(self, end: End, size: int) -> None:
         """So much came out of this end; for the log, and as a sign of life."""
         if end is self._ends[0]:

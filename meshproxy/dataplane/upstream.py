@@ -15,6 +15,7 @@ from meshproxy.core.verdict import Failure
 from meshproxy.dataplane import answers, flow, heads, keeping, requests
 from meshproxy.dataplane.answers import UNTIL_CLOSE, Answer
 from meshproxy.dataplane.chunks import Dechunker
+from meshproxy.dataplane.link import Link
 from meshproxy.dataplane.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ BAD_HEAD = "a head that is not HTTP/1"
 BAD_CHUNKS = "a body that is not chunked as it says"
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(Link):
     """Protocol shell: one read in, at most one write out on the client's side."""
 
     __slots__ = (
         "_answer", "_bounded", "_chunked", "_clock", "_conductor", "_dechunker", "_done", "_excess",
-        "_exchange", "_head", "_held", "_interim", "_left", "_pool", "_transport", "endpoint",
-        "idle_since", "reused", "settled",
+        "_exchange", "_head", "_interim", "_left", "_pool", "endpoint", "idle_since",
+        "reused", "settled",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,10 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self.settled:  # too late, and whoever waited for it was told so
+            self._transport.set_protocol(asyncio.Protocol())
+            self._transport.abort()
+            return
         flow.prepare(self._transport)
         self.endpoint.connections += 1
         # Before anything is read: a server behind a tunnel may be the first to speak.
@@ -82,6 +87,7 @@ class Upstream(asyncio.Protocol):
                 self._head_received(exchange, self._head + data if self._head else data)
             else:
                 self._body_received(exchange, self._answer, data)
+                self._conductor.intake.took(len(data))
         except Exception as error:  # noqa: BLE001  # this exchange ends, the process goes on
             self.drop()
             self._conductor.bug(exchange, error, self._clock())
@@ -379,21 +385,3 @@ class Upstream(asyncio.Protocol):
     def is_stream(self) -> bool:
         """Whether the answer under way has no end of its own."""
         return self._answer is not None and answers.is_events(self._answer)
-
-    def hold(self) -> None:
-        self._held = True
-        flow.hold(self._transport)
-
-    def resume(self) -> None:
-        self._held = False
-        flow.release(self._transport)
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        """Close an idle connection; what its server did not take is of no use any more."""
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
-        elif not self._transport.is_closing():
-            self._transport.close()

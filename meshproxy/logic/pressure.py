@@ -1,7 +1,8 @@
 """How hard this process is pressed, and how much it must refuse: a level that climbs and falls.
 
 It climbs while the event loop is late or memory is short, and falls, more slowly, once both are
-well below their bounds; between the two it stays. So one long pause sheds nothing, and what
+well below their bounds; between the two it stays. Memory can be used up in less time than that
+takes: `stop` is for then. So one long pause sheds nothing, and what
 relieved the pressure is not undone at once. Up to 1.0 nobody is refused; then more and more of
 the low priority, from 2.0 on of the normal one, and never of the high.
 """
@@ -23,10 +24,24 @@ TOP = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """Seconds that the loop may be late, and the share of memory in use; 0.0 for no bound."""
+    """Seconds that the loop may be late, and the share of memory in use; 0.0 for no bound.
+
+    Where it is not `enforced` nothing is done about it but to count.
+    """
 
     loop_lag: float = 0.1
     memory: float = 0.9
+    enforced: bool = True
+
+    def over(self, memory: float) -> float:
+        """How far beyond the last stop memory is, as a share of all; below 0.0, what is left.
+
+        That stop is half way from the bound to the end: from the bound on less is let in, which
+        may be enough; beyond the stop what is here already must leave.
+        """
+        if not (self.enforced and self.memory):
+            return -1.0
+        return memory - (min(1.0, self.memory) + 1.0) / 2
 
 
 class Pressure:
@@ -48,6 +63,11 @@ class Pressure:
             self.level = min(TOP, self.level + CLIMB * min(elapsed, LONGEST))
         elif max(late, full) < CALM:
             self.level = max(0.0, self.level - FALL * min(elapsed, LONGEST))
+
+    def stop(self) -> None:
+        """Memory is all but used up: from now on nobody is let in but the high priority."""
+        self.why = "memory"
+        self.level = TOP
 
     def closes(self) -> bool:
         return self.level >= CLOSING

@@ -47,7 +47,7 @@ class OverloadSpec(Spec):
 
     @property
     def most(self) -> Most:
-        return Most(self.loop_lag, self.memory)
+        return Most(self.loop_lag, self.memory, self.mode == "enforce")
 
     def build(self, scope: Scope) -> Overload | ShadowOverload | None:
         if self.mode == "off":
@@ -55,13 +55,14 @@ class OverloadSpec(Spec):
         gauge = scope.draft.state(CELL, Gauge)
         if self.mode == "shadow":
             return ShadowOverload(gauge.pressure, scope, shadows(scope))
-        return Overload(gauge.pressure, scope, sheds(scope))
+        gauge.counts = sheds(scope)
+        return Overload(gauge.pressure, scope, gauge.counts)
 
 
 class Gauge:
-    """What the ledger keeps: the pressure, and what was seen last."""
+    """What the ledger keeps: the pressure, what was seen last, and who counts what is shed."""
 
-    __slots__ = ("lag", "memory", "pressure")
+    __slots__ = ("counts", "lag", "memory", "pressure")
 
     section = "overload"
 
@@ -69,10 +70,22 @@ class Gauge:
         self.pressure = Pressure()
         self.lag = 0.0
         self.memory = 0.0
+        self.counts = Sheds()
 
     def look(self, most: Most, lag: float, memory: float, elapsed: float) -> None:
         self.lag, self.memory = lag, memory
         self.pressure.look(most, lag, memory, elapsed)
+
+    def over(self, most: Most, memory: float) -> float:
+        """How much of the memory must be free at once: see `Most.over`."""
+        over = most.over(memory)
+        if over >= 0.0:
+            self.pressure.stop()
+        return over
+
+    def ended(self, direction: str, route: str) -> None:
+        """One was ended for the memory that it held."""
+        self.counts.count(direction, route, "memory")
 
     def is_short_of_memory(self) -> bool:
         return self.pressure.level > 0.0 and self.pressure.why == "memory"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+import uvloop
 
 from meshproxy.core.route import Endpoint
 from meshproxy.core.verdict import Failure
 from meshproxy.dataplane.conductor import loud
 from meshproxy.dataplane.dial import LOOKUPS, Dialer, is_ours
+from meshproxy.dataplane.upstream import Upstream
 from meshproxy.logic.destination import Guard
 
 PUBLIC, OTHER, LOOPBACK = "203.0.113.7", "2001:db8::7", "127.0.0.1"
@@ -21,6 +24,8 @@ Answer = Sequence[str] | Exception
 
 
 class FakeUpstream:
+    settled = False
+
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
 
@@ -37,6 +42,9 @@ class FakeLoop:
 
     def create_task(self, work: Any) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work)
+
+    def call_later(self, seconds: float, *what: Any) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, *what)
 
     async def create_connection(self, make: Callable[[], Any], host: str, port: int) -> None:
         self.dialled.append((host, port))
@@ -204,6 +212,58 @@ def test_slow_names_keep_their_place_when_nobody_waits_for_them_any_more() -> No
     asyncio.run(main())
     assert settled == [Failure.CONNECT_TIMEOUT] * LOOKUPS + [None]
     assert loop.looked_up[-1] == "quick"
+
+
+@pytest.mark.parametrize("turn", range(12))
+def test_a_connection_that_comes_as_its_time_ends_is_whole_or_not_there(turn: int) -> None:
+    """The loop is busy for a while, so that both are due in one turn of it, in either order."""
+    made: list[Upstream] = []
+    failures: list[Failure | None] = []
+
+    class Gate:
+        check = None
+
+        def arrived(self, upstream: Upstream) -> None:
+            upstream.settled = True
+            made.append(upstream)
+
+        def lost(self, upstream: Upstream) -> None:
+            made.remove(upstream)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        dialer = Dialer(loop)
+
+        def settle(upstream: Upstream, failure: Failure | None) -> None:
+            if not upstream.settled:
+                upstream.settled = True
+                failures.append(failure)
+
+        def busy(turns: int) -> None:
+            time.sleep(0.004)
+            if turns:
+                loop.call_soon(busy, turns - 1)
+
+        dialer.settle = settle
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        endpoint = Endpoint("here", "127.0.0.1", server.sockets[0].getsockname()[1])
+        gate: Any = Gate()
+        dialer(Upstream(endpoint, gate, gate, loop.time), 0.002 * turn + 0.001)
+        busy(8)
+        try:
+            async with asyncio.timeout(5.0):
+                while dialer._tasks:
+                    await asyncio.sleep(0)
+            for upstream in made:
+                upstream._transport.write(b"GET / HTTP/1.1\r\n\r\n")  # raises if it was closed
+            assert len(made) + len(failures) == 1
+            assert endpoint.connections == len(made)
+        finally:
+            for upstream in tuple(made):
+                upstream._transport.abort()
+            server.close()
+
+    uvloop.run(main())
 
 
 def test_an_endpoint_of_the_file_is_dialled_by_its_name() -> None:

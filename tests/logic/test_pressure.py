@@ -16,6 +16,30 @@ def pressed(seconds: float, lag: float = 0.2, memory: float = 0.0) -> Pressure:
     return pressure
 
 
+@pytest.mark.parametrize(
+    ("most", "memory", "over"),
+    [
+        (Most(memory=0.9), 0.9, -0.05),
+        (Most(memory=0.9), 0.97, 0.02),
+        (Most(memory=0.5), 0.8, 0.05),
+        (Most(memory=1.0), 1.02, 0.02),
+        (Most(memory=0.0), 2.0, -1.0),
+        (Most(memory=0.5, enforced=False), 2.0, -1.0),
+    ],
+)
+def test_the_last_stop_is_half_way_from_the_bound_to_the_end(
+    most: Most, memory: float, over: float
+) -> None:
+    assert most.over(memory) == pytest.approx(over)
+
+
+def test_at_the_last_stop_all_but_the_important_are_shed_at_once() -> None:
+    pressure = Pressure()
+    pressure.stop()
+    assert [shed(pressure, rank) for rank in (0, 1, 2)] == [0, 1000, 1000]
+    assert pressure.why == "memory"
+
+
 def shed(pressure: Pressure, rank: int, of: int = 1000) -> int:
     return sum(pressure.sheds(rank) for _ in range(of))
 

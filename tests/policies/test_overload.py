@@ -95,6 +95,28 @@ def test_all_routes_and_generations_share_one_gauge() -> None:
     assert (report["why"], report["memory"], report["shed"]["low"]) == ("memory", 0.6, 0.0)
 
 
+def test_what_is_ended_for_its_memory_is_counted_with_what_is_refused() -> None:
+    scene = Scene()
+    OverloadSpec().build(scene.scope())
+    gauge, most = bounds(OverloadSpec(), scene.draft)
+    assert gauge is not None
+    assert gauge.over(most, 0.94) < 0.0
+    assert gauge.pressure.level == 0.0
+    assert gauge.over(most, 0.99) == pytest.approx(0.04)
+    assert gauge.is_short_of_memory()
+    gauge.ended("inbound", "orders")
+    assert scene.samples()["meshproxy_shed_total", "inbound", "orders", "memory"] == 1.0
+
+
+def test_the_shadow_ends_nobody() -> None:
+    scene = Scene()
+    OverloadSpec(mode="shadow").build(scene.scope())
+    gauge, most = bounds(OverloadSpec(mode="shadow"), scene.draft)
+    assert gauge is not None
+    assert gauge.over(most, 0.99) < 0.0
+    assert gauge.pressure.level == 0.0
+
+
 def test_both_bounds_stand_by_default_and_either_can_be_off() -> None:
     assert (OverloadSpec().most.loop_lag, OverloadSpec().most.memory) == (0.1, 0.9)
     assert OverloadSpec.model_validate({"loop_lag": "off"}).most.loop_lag == 0.0
