@@ -1,11 +1,13 @@
 """Loopback ports: ones to listen on, ones that refuse, ones that swallow.
 
 Ports are drawn below the kernel's ephemeral range, so that no outgoing connection of another
-process can sit on one between the draw and its use.
+process can sit on one between the draw and its use. Of several processes that run tests side by
+side each draws from ports of its own, for the same reason.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -15,6 +17,9 @@ Address = tuple[str, int]
 
 LOOPBACK = "127.0.0.1"
 FIRST, LAST = 12000, 30000
+_PLACE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_OURS = range(FIRST + _PLACE, LAST, _PROCESSES)
 _draw = random.SystemRandom()
 _given: set[int] = set()
 
@@ -22,7 +27,7 @@ _given: set[int] = set()
 def free_port() -> int:
     """A loopback port that nothing listens on and that was not given out before."""
     for _ in range(200):
-        port = _draw.randrange(FIRST, LAST)
+        port = _draw.choice(_OURS)
         if port not in _given and is_free(port):
             _given.add(port)
             return port
