@@ -6,7 +6,10 @@ from meshproxy.dataplane.intake import Intake
 
 
 def test_nobody_looks_until_somebody_wants_to() -> None:
-    Intake().took(1 << 50)
+    intake, looks = Intake(), list[int]()
+    intake.look = lambda: looks.append(1)
+    intake.took(1 << 50)
+    assert looks == []
 
 
 def test_a_look_comes_with_the_first_byte_too_many() -> None:
