@@ -60,8 +60,9 @@ class Tally:
             self._turn(now)
         if self._goods is None or self._bads is None:
             return self.good, self.bad
-        before = min(_SLICES, ceil(window * _PER_SECOND)) - 1
         end = _number(self.edge)
+        # The slices that lie whole within the window, whatever part of one it is longer than.
+        before = max(0, min(_SLICES, end - ceil((now - window) * _PER_SECOND)) - 1)
         return (
             self.good + _sum(self._goods, end - before, before),
             self.bad + _sum(self._bads, end - before, before),

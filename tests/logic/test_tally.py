@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshproxy.logic.tally import SLICE, SPAN, Tally
@@ -65,6 +65,7 @@ def test_a_full_span_is_counted_over_and_over() -> None:
     assert (good, bad) == (SPAN * 3, SPAN)
 
 
+@example(gaps=[(0.0, False), (2.75, False)], window=2.7, start=0.0)
 @given(
     gaps=st.lists(
         st.tuples(st.floats(0.0, 7.0) | st.floats(0.0, 400.0), st.booleans()), max_size=60
