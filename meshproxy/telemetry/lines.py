@@ -2,7 +2,8 @@
 
 The event loop writes them itself, so a full pipe or disk must not stop it: what cannot be
 written now stays, what does not fit any more is dropped and counted. A disk that fills up cuts a
-line in two; its beginning is counted as lost and ended before the next one. Knows no format.
+line in two; its beginning is counted as lost and ended before the next one. (A line that lacks
+only its end is not lost: that is what the next one begins with.) Knows no format.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -84,6 +85,12 @@ def test_f41_a_disk_that_fills_up_costs_the_lines_that_are_not_on_it(
 
 
 def written(log: Path) -> int:
-    """Whole access lines in the file."""
-    lines = log.read_bytes().replace(b"\0", b"").splitlines(keepends=True)
-    return sum(b'"event":"request"' in line and line.endswith(b"}\n") for line in lines)
+    """Whole access lines in the file; one that lacks only its end of line is not lost."""
+    return sum(map(is_access, log.read_bytes().replace(b"\0", b"").split(b"\n")))
+
+
+def is_access(line: bytes) -> bool:
+    try:
+        return bool(json.loads(line)["event"] == "request")
+    except ValueError:
+        return False  # cut
