@@ -178,7 +178,7 @@ class World:
     ) -> None:
         exchange = Exchange(None, _PEER, _PLAN, now)
         exchange.taken = {b"x-user": b"%d" % user}
-        endpoint: Endpoint = balancer.pick(exchange, lambda each: self._allowed(each, now), now)
+        endpoint: Endpoint = balancer.pick(exchange, self._allowed, now)
         endpoint.load += 1
         exchange.endpoint, exchange.sent_at = endpoint, now
         exchange.status, done = self._servers[endpoint].answer(now, self._fleet)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshproxy.core.exchange import Exchange, Peer
-from meshproxy.core.route import Cluster, Endpoint, Limits, Phases, Plan, Route
+from meshproxy.core.route import Allowed, Cluster, Endpoint, Limits, Phases, Plan, Route
 from meshproxy.core.verdict import Failure
 from meshproxy.dataplane import heads
 from meshproxy.dataplane.conductor import Conductor
@@ -170,10 +170,8 @@ class FirstAllowed:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self.endpoints = endpoints
 
-    def pick(
-        self, exchange: Exchange, allowed: Callable[[Endpoint], bool], now: float
-    ) -> Endpoint | None:
-        able = [endpoint for endpoint in self.endpoints if allowed(endpoint)]
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
+        able = [endpoint for endpoint in self.endpoints if allowed(endpoint, now)]
         return next((e for e in able if e not in exchange.tried), able[0] if able else None)
 
 

@@ -27,7 +27,8 @@ Rescue = Callable[["Exchange", "Refusal | None", float], "Served | Route | None"
 Keep = Callable[["Exchange", "Head", float], "Keeper | Served | None"]
 Hedge = Callable[["Exchange", float], float]
 Rival = Callable[["Exchange", float], bool]
-Allowed = Callable[["Endpoint"], bool]
+Allowed = Eligible
+"""Whether every policy that has a say lets an endpoint be tried now."""
 Pick = Callable[["Exchange", Allowed, float], "Endpoint | None"]
 
 IDLE_UPSTREAM = 1.5
@@ -169,6 +170,24 @@ class Phases:
     keep: tuple[Keep, ...] = ()
     hedge: tuple[Hedge, ...] = ()
     rival: tuple[Rival, ...] = ()
+    allowed: Allowed = field(init=False)
+    """What every `eligible` makes of an endpoint together."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "allowed", _together(self.eligible))
+
+
+def _together(eligible: tuple[Eligible, ...]) -> Allowed:
+    """One for all of them; made once, as each request asks."""
+    if not eligible:
+        return lambda _endpoint, _now: True
+    if len(eligible) == 1:
+        return eligible[0]
+    if len(eligible) == 2:
+        # A breaker and a health check: half a microsecond less than with `all`.
+        one, other = eligible
+        return lambda endpoint, now: one(endpoint, now) and other(endpoint, now)
+    return lambda endpoint, now: all(ask(endpoint, now) for ask in eligible)
 
 
 @dataclass(frozen=True, slots=True)

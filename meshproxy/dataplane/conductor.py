@@ -168,14 +168,12 @@ class Conductor:
             route = exchange.route
             phases = route.phases
             if endpoint is None:
-                endpoint = route.lone
+                # `choice.pick` without its call.
+                endpoint, allowed = route.lone, phases.allowed
                 if endpoint is None:
-                    endpoint = choice.pick(exchange, now)
-                else:
-                    for ask in phases.eligible:
-                        if not ask(endpoint, now):
-                            endpoint = None
-                            break
+                    endpoint = route.pick(exchange, allowed, now)
+                elif not allowed(endpoint, now):
+                    endpoint = None
                 if endpoint is None:
                     self._despair(exchange, choice.barred(exchange, route, now), now)
                     return

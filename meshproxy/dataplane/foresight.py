@@ -7,7 +7,7 @@ client, no attempt, no release. What people are told of it is not spelled here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from meshproxy.core.exchange import CHUNKED, Exchange, Peer
@@ -24,7 +24,7 @@ from meshproxy.core.foretold import (
     Rewrites,
     StandsIn,
 )
-from meshproxy.core.route import Endpoint, Part, Plan, Route
+from meshproxy.core.route import Allowed, Endpoint, Part, Plan, Route
 from meshproxy.core.verdict import Hold, Refusal, Reset, Served
 from meshproxy.dataplane import choice, endings, heads, refusals, requests
 from meshproxy.dataplane.bounds import clocks, worst
@@ -167,13 +167,13 @@ class _Walk:
         name = route.cluster.name if route.cluster is not None else ""
         known: dict[Endpoint, Prospect] = {}
 
-        def allowed(endpoint: Endpoint) -> bool:
+        def allowed(endpoint: Endpoint, now: float) -> bool:
             if endpoint not in known:
                 known[endpoint] = _prospect(route, name, endpoint, now)
             return known[endpoint].may
 
         for endpoint in _endpoints(route):
-            allowed(endpoint)
+            allowed(endpoint, now)
         chosen = next(_choices(route, exchange, allowed, now), None)
         self._prospects += tuple(known.values())
         if chosen is None:
@@ -250,9 +250,7 @@ def _prospect(route: Route, upstream: str, endpoint: Endpoint, now: float) -> Pr
     return Prospect(upstream, endpoint, all(regard.may for regard in regards), why, data)
 
 
-def _choices(
-    route: Route, exchange: Exchange, allowed: Callable[[Endpoint], bool], now: float
-) -> Iterator[Choice]:
+def _choices(route: Route, exchange: Exchange, allowed: Allowed, now: float) -> Iterator[Choice]:
     """Whoever stands around the balancer is asked before it, the outermost first."""
     around = [part for part in reversed(route.parts) if hasattr(part.policy, "around")]
     inside = [part for part in route.parts if not hasattr(part.policy, "around")]

@@ -50,7 +50,7 @@ class Lone:
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
         for endpoint in self._endpoints:
-            if allowed(endpoint):
+            if allowed(endpoint, now):
                 return endpoint
         return None
 
@@ -82,12 +82,12 @@ class TwoChoices:
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
         # `_drawn` without its call: this is what a request costs that has a choice.
-        draw, endpoints = self._random, self._endpoints
-        one, other = self._two(draw())
+        endpoints = self._endpoints
+        one, other, left = self._two(self._random())
         better, worse = endpoints[one], endpoints[other]
-        if self._prefers(better, worse, now, draw()):
+        if self._prefers(better, worse, now, left):
             better, worse = worse, better
-        if better not in exchange.tried and allowed(better):
+        if better not in exchange.tried and allowed(better, now):
             return better
         return self._instead(worse, exchange, allowed, now)
 
@@ -98,18 +98,18 @@ class TwoChoices:
         tried = exchange.tried
         # The other one lost, so it may be the worst of all: it has to win against one more draw.
         another, _ = self._drawn(self._endpoints, self._draws, now)
-        able = [each for each in (worse, another) if each not in tried and allowed(each)]
+        able = [each for each in (worse, another) if each not in tried and allowed(each, now)]
         if able:
             one, other = able[0], able[-1]
             return other if self._prefers(one, other, now, self._random()) else one
-        left = remaining(self._endpoints, exchange, allowed)
+        left = remaining(self._endpoints, exchange, allowed, now)
         if len(left) < 2:
             return left[0] if left else None
         return self._drawn(left, Draws(left), now)[0]
 
     def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
         endpoints = self._endpoints
-        able = [index for index, endpoint in enumerate(endpoints) if allowed(endpoint)]
+        able = [index for index, endpoint in enumerate(endpoints) if allowed(endpoint, now)]
         if not able:
             return None
         if len(endpoints) > MOST_WEIGHED:
@@ -125,9 +125,9 @@ class TwoChoices:
         self, endpoints: Sequence[Endpoint], draws: Draws, now: float
     ) -> tuple[Endpoint, Endpoint]:
         """Two, the better one first."""
-        one, other = draws.two(self._random())
+        one, other, left = draws.two(self._random())
         first, second = endpoints[one], endpoints[other]
-        if self._prefers(first, second, now, self._random()):
+        if self._prefers(first, second, now, left):
             return second, first
         return first, second
 
@@ -171,17 +171,17 @@ class RoundRobin:
         self._endpoints = endpoints
         self._turns = Turns(endpoints, random.random())
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # Pick
         tried = exchange.tried
         for _ in self._endpoints:
             endpoint = self._endpoints[self._turns.take()]
-            if endpoint not in tried and allowed(endpoint):
+            if endpoint not in tried and allowed(endpoint, now):
                 return endpoint
-        left = remaining(self._endpoints, exchange, allowed)
+        left = remaining(self._endpoints, exchange, allowed, now)
         return left[0] if left else None
 
     def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
-        able = [endpoint for endpoint in self._endpoints if allowed(endpoint)]
+        able = [endpoint for endpoint in self._endpoints if allowed(endpoint, now)]
         if not able:
             return None
         if self._turns.is_new():
@@ -202,16 +202,16 @@ class ByChance:
         self._draws = Draws(endpoints)
         self._random = random.random
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # Pick
         endpoint = self._endpoints[self._draws.one(self._random())]
-        if endpoint not in exchange.tried and allowed(endpoint):
+        if endpoint not in exchange.tried and allowed(endpoint, now):
             return endpoint
-        left = remaining(self._endpoints, exchange, allowed)
+        left = remaining(self._endpoints, exchange, allowed, now)
         return left[Draws(left).one(self._random())] if left else None
 
     def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
         endpoints = self._endpoints
-        able = {index for index, endpoint in enumerate(endpoints) if allowed(endpoint)}
+        able = {index for index, endpoint in enumerate(endpoints) if allowed(endpoint, now)}
         if not able:
             return None
         chances = odds.by_weight([endpoint.weight for endpoint in endpoints], able)
@@ -235,11 +235,11 @@ def _chosen(endpoints: Sequence[Endpoint], chances: Sequence[float], says: str) 
 
 
 def remaining(
-    endpoints: Sequence[Endpoint], exchange: Exchange, allowed: Allowed
+    endpoints: Sequence[Endpoint], exchange: Exchange, allowed: Allowed, now: float
 ) -> Sequence[Endpoint]:
     """The allowed endpoints, and of those the ones not tried yet, if there is one.
 
     This asks about every endpoint, so it is for when the drawn ones were of no use.
     """
-    left = [endpoint for endpoint in endpoints if allowed(endpoint)]
+    left = [endpoint for endpoint in endpoints if allowed(endpoint, now)]
     return [endpoint for endpoint in left if endpoint not in exchange.tried] or left

@@ -102,6 +102,7 @@ def gather(policies: Iterable[object]) -> Phases:
                 getattr(policy, phase.name) for policy in built if hasattr(policy, phase.name)
             )
             for phase in fields(Phases)
+            if phase.init
         }
     )
 

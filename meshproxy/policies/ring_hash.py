@@ -62,7 +62,7 @@ class RingHash:
         self._load = 0
         self._left = 0
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # noqa: ARG002  # Pick
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # Pick
         circle = self._ring or self._draw()
         key = self._key(exchange)
         place = ring.place(key) if key else int(self._random() * SPACE)
@@ -72,7 +72,7 @@ class RingHash:
         again = None
         for index in circle.walk(place):
             endpoint = endpoints[index]
-            if not allowed(endpoint):
+            if not allowed(endpoint, now):
                 continue
             if endpoint in tried:
                 again = again or endpoint
@@ -85,7 +85,7 @@ class RingHash:
     def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:
         """A copy picks: what is counted for a pick is then not counted here."""
         if not self._key(exchange):
-            able = [endpoint for endpoint in self._endpoints if allowed(endpoint)]
+            able = [endpoint for endpoint in self._endpoints if allowed(endpoint, now)]
             says = "no key to hash, so a place on the ring is drawn: ring_hash"
             chance = 1.0 if len(able) == 1 else None
             return Choice(tuple((each, chance) for each in able), says) if able else None

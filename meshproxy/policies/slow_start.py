@@ -51,8 +51,8 @@ class SlowStart:
         if endpoint is None or self._lets(endpoint, now):
             return endpoint
 
-        def gently(each: Endpoint) -> bool:
-            return each is not endpoint and self._lets(each, now) and allowed(each)
+        def gently(each: Endpoint, now: float) -> bool:
+            return each is not endpoint and self._lets(each, now) and allowed(each, now)
 
         other = self._pick(exchange, gently, now)
         return endpoint if other is None or other in exchange.tried else other
@@ -65,7 +65,7 @@ class SlowStart:
         slow = [each for each, _ in choice.candidates if self._ramp(each, now) < 1.0]
         if not slow:
             return choice
-        others = [each for each in self._endpoints if allowed(each)]
+        others = [each for each in self._endpoints if allowed(each, now)]
         names = ", ".join(f"{each.name} {self._ramp(each, now):.0%}" for each in slow)
         says = f"{choice.says}; back lately, with so much of their share: {names}"
         return Choice(tuple((each, 1.0 if len(others) == 1 else None) for each in others), says)

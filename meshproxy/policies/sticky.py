@@ -79,15 +79,15 @@ class Sticky:
 
         def pick_again(exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
             endpoint = self._named(exchange)
-            if endpoint is not None and endpoint not in exchange.tried and allowed(endpoint):
+            if endpoint is not None and endpoint not in exchange.tried and allowed(endpoint, now):
                 return endpoint
             return pick(exchange, allowed, now)
 
         return pick_again
 
-    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # Pick
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # Pick
         endpoint = self._named(exchange)
-        if endpoint is None or not allowed(endpoint):
+        if endpoint is None or not allowed(endpoint, now):
             return None
         return Choice(((endpoint, 1.0),), f"the cookie {self._name.decode()} names it: sticky")
 

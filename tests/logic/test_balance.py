@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-import timeit
+import sys
 from collections import Counter
 from dataclasses import dataclass
+from types import FrameType
 
 import pytest
 from hypothesis import assume, given
@@ -51,8 +52,9 @@ servers = st.builds(
 
 @given(weights, draws)
 def test_two_draws_are_two_different_ones(weights: list[int], draw: float) -> None:
-    one, other = Draws(weighing(*weights)).two(draw)
+    one, other, left = Draws(weighing(*weights)).two(draw)
     assert one != other
+    assert 0.0 <= left < 1.0
     assert {one, other} <= set(range(len(weights)))
 
 
@@ -76,7 +78,7 @@ def test_draws_follow_the_weights(weights: tuple[int, ...]) -> None:
 def test_the_second_draw_follows_the_weights_that_the_first_left(weights: tuple[int, ...]) -> None:
     source, several = random.Random(8), Draws(weighing(*weights))
     seconds = Counter(
-        other for one, other in (several.two(source.random()) for _ in range(60_000)) if one == 0
+        other for one, other, _ in (several.two(source.random()) for _ in range(60_000)) if one == 0
     )
     rest = sum(weights[1:])
     for index in (1, 2):
@@ -230,18 +232,41 @@ def test_two_choices_level_the_load() -> None:
     source, several = random.Random(9), [Server() for _ in range(100)]
     drawn = Draws(several)
     for _ in range(10_000):
-        one, other = (several[index] for index in drawn.two(source.random()))
+        one, other = (several[index] for index in drawn.two(source.random())[:2])
         (other if less_crowded(one, other, 0.0, 0.0) else one).load += 1
     assert max(server.load for server in several) <= 104
 
 
-def test_a_choice_costs_the_same_for_three_and_for_a_thousand() -> None:
-    def cost(count: int) -> float:
-        drawn, source = Draws(weighing(*range(1, count + 1))), random.Random(1)
+@pytest.mark.parametrize("even", [True, False])
+def test_a_choice_costs_the_same_for_three_and_for_a_thousand(even: bool) -> None:
+    def steps(count: int) -> int:
+        drawn = Draws(weighing(*([1] * count if even else range(1, count + 1))))
         drawn.two(0.5)
-        return min(timeit.repeat(lambda: drawn.two(source.random()), number=500, repeat=15))
+        counted = 0
 
-    assert cost(1000) < 5 * cost(3)
+        def trace(frame: FrameType, event: str, _argument: object) -> object:
+            nonlocal counted
+            frame.f_trace_opcodes = True
+            counted += event == "opcode"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            drawn.two(0.99)
+        finally:
+            sys.settrace(before)
+        return counted
+
+    assert 0 < steps(1000) <= steps(3) + 2
+
+
+@given(weights, st.integers(0, 2**20))
+def test_what_is_left_of_a_draw_is_a_draw_of_its_own(weights: list[int], seed: int) -> None:
+    source, several = random.Random(seed), Draws(weighing(*weights))
+    lefts = [several.two(source.random())[2] for _ in range(400)]
+    assert sum(lefts) / 400 == pytest.approx(0.5, abs=0.1)
+    assert sum(left < 0.25 for left in lefts) / 400 == pytest.approx(0.25, abs=0.15)
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=5), st.floats(0.0, 0.99), st.integers(0, 9))

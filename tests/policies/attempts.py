@@ -102,7 +102,7 @@ class Walk:
         """One request to its end, retries and their waits included."""
         exchange = exchange or exchange_of()
         while True:
-            endpoint = self.pick(exchange, self._allowed, self.now)
+            endpoint = self.pick(exchange, self.phases.allowed, self.now)
             if endpoint is None:
                 refusals = [barred(exchange, self.now) for barred in self.phases.barred]
                 return next(refusal for refusal in refusals if refusal is not None)
@@ -117,6 +117,3 @@ class Walk:
                 return outcome
             exchange.tried = (*exchange.tried, endpoint)
             self.now += wait
-
-    def _allowed(self, endpoint: Endpoint) -> bool:
-        return all(eligible(endpoint, self.now) for eligible in self.phases.eligible)

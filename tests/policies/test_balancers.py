@@ -25,7 +25,7 @@ def built(strategy: str, *names: str, seed: int = 1) -> tuple[Any, tuple[Endpoin
     return LoadBalancerSpec.model_validate(strategy).build(scope), scope.cluster.endpoints
 
 
-def anyone(endpoint: Endpoint) -> bool:
+def anyone(endpoint: Endpoint, now: float) -> bool:
     return True
 
 
@@ -40,7 +40,7 @@ def test_one_endpoint_is_picked_if_it_is_allowed(strategy: str) -> None:
     exchange = exchange_of()
     exchange.tried = [only]
     assert balancer.pick(exchange, anyone, 100.0) is only
-    assert balancer.pick(exchange, lambda endpoint: False, 100.0) is None
+    assert balancer.pick(exchange, lambda endpoint, now: False, 100.0) is None
 
 
 @strategies
@@ -72,7 +72,7 @@ def test_allowed_ones_only_and_untried_ones_first(
         endpoint.load = load
     exchange = exchange_of()
     exchange.tried = [endpoints[index] for index in tried if index < count]
-    chosen = balancer.pick(exchange, lambda each: int(each.name) not in closed, 100.0)
+    chosen = balancer.pick(exchange, lambda each, now: int(each.name) not in closed, 100.0)
     able = {index for index in range(count) if index not in closed}
     if able:
         assert int(chosen.name) in ((able - tried) or able)
@@ -86,7 +86,9 @@ def test_a_pick_among_a_thousand_asks_about_three_at_most(strategy: str) -> None
     for refused in (0, 1):
         asked: list[Endpoint] = []
 
-        def allowed(endpoint: Endpoint, asked: list[Endpoint] = asked, free: int = refused) -> bool:
+        def allowed(
+            endpoint: Endpoint, now: float, asked: list[Endpoint] = asked, free: int = refused
+        ) -> bool:
             asked.append(endpoint)
             return len(asked) > free
 
@@ -123,7 +125,7 @@ def test_load_is_levelled_by_weight(strategy: str) -> None:
 def test_when_most_are_barred_the_rest_share_the_load() -> None:
     balancer, _ = built("least_request", *map(str, range(100)))
     chosen = Counter(
-        balancer.pick(exchange_of(), lambda each: int(each.name) < 10, 100.0).name
+        balancer.pick(exchange_of(), lambda each, now: int(each.name) < 10, 100.0).name
         for _ in range(5000)
     )
     assert len(chosen) == 10
@@ -202,7 +204,7 @@ def test_one_that_is_barred_sends_little_to_the_worst_one() -> None:
     ends[0].cost = 5.0
     ends[1].cost = 0.001
     chosen = Counter(
-        balancer.pick(exchange_of(), lambda each: each.name != "barred", 101.0).name
+        balancer.pick(exchange_of(), lambda each, now: each.name != "barred", 101.0).name
         for _ in range(5000)
     )
     assert chosen["bad"] < 0.007 * 5000, "and not one in forty-five"
@@ -269,7 +271,7 @@ def test_the_chances_told_are_those_of_many_picks(
         balancer.pick(exchange_of(), anyone, 100.0)
     drawn: Any = scope.random
     before = drawn.getstate()
-    choice = balancer.choose(exchange_of(), able.__contains__, 100.0)
+    choice = balancer.choose(exchange_of(), lambda end, now: end in able, 100.0)
     assert drawn.getstate() == before
     if choice is None:
         assert not able
@@ -277,14 +279,18 @@ def test_the_chances_told_are_those_of_many_picks(
     chances = dict(choice.candidates)
     assert sum(chances.values()) == pytest.approx(1.0)
     count = 1 if strategy == "round_robin" else 1500
-    chosen = [balancer.pick(exchange_of(), able.__contains__, 100.0) for _ in range(count)]
+    chosen = [
+        balancer.pick(exchange_of(), lambda end, now: end in able, 100.0) for _ in range(count)
+    ]
     for endpoint, share in Counter(chosen).items():
         assert share / count == pytest.approx(chances[endpoint], abs=0.07)
 
 
 def test_of_very_many_only_who_may_be_picked_is_told() -> None:
     balancer, endpoints = built("least_request", *(f"e{number}" for number in range(100)))
-    choice = balancer.choose(exchange_of(), lambda endpoint: endpoint is not endpoints[7], 100.0)
+    choice = balancer.choose(
+        exchange_of(), lambda endpoint, now: endpoint is not endpoints[7], 100.0
+    )
     assert len(choice.candidates) == 99
     assert {chance for _, chance in choice.candidates} == {None}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshproxy.core.exchange import Exchange
-from meshproxy.core.route import Endpoint
+from meshproxy.core.route import Allowed, Endpoint
 from meshproxy.policies import ring_hash
 from meshproxy.policies.load_balancer import LoadBalancerSpec
 
@@ -28,7 +27,7 @@ def scene(
     return spec.build(scope), list(scope.cluster.endpoints)
 
 
-def anyone(endpoint: Endpoint) -> bool:
+def anyone(endpoint: Endpoint, now: float) -> bool:
     return True
 
 
@@ -36,7 +35,7 @@ def of(user: object) -> Exchange:
     return exchange_of(x_user=str(user))
 
 
-def homes(balancer: Any, allowed: Callable[[Endpoint], bool] = anyone) -> list[str]:
+def homes(balancer: Any, allowed: Allowed = anyone) -> list[str]:
     return [balancer.pick(of(user), allowed, 100.0).name for user in range(2000)]
 
 
@@ -50,7 +49,7 @@ def test_a_key_has_one_home_whichever_route_or_process_asks() -> None:
 def test_only_the_keys_of_one_that_is_barred_move() -> None:
     balancer, _ = scene("a", "b", "c", "d")
     before = homes(balancer)
-    after = homes(balancer, lambda endpoint: endpoint.name != "b")
+    after = homes(balancer, lambda endpoint, now: endpoint.name != "b")
     moved = Counter(now for was, now in zip(before, after, strict=True) if was != now)
     assert moved.total() == before.count("b")
     assert set(moved) == {"a", "c", "d"}
@@ -125,7 +124,7 @@ def test_those_that_are_left_keep_the_bound_among_themselves() -> None:
     balancer, ends = scene(*map(str, range(10)), bound="125%")
     left = ends[:2]
     for _ in range(100):
-        balancer.pick(of("hot"), lambda each: each in left, 100.0).load += 1
+        balancer.pick(of("hot"), lambda each, now: each in left, 100.0).load += 1
     assert max(end.load for end in left) <= 63
 
 
@@ -137,15 +136,15 @@ def test_untried_ones_first_even_over_the_bound() -> None:
     exchange = of("me")
     exchange.tried = (home,)
     assert balancer.pick(exchange, anyone, 100.0) is other
-    assert balancer.pick(exchange, lambda each: each is home, 100.0) is home
-    assert balancer.pick(exchange, lambda each: False, 100.0) is None
+    assert balancer.pick(exchange, lambda each, now: each is home, 100.0) is home
+    assert balancer.pick(exchange, lambda each, now: False, 100.0) is None
 
 
 def test_among_a_thousand_a_pick_looks_at_few_and_the_bound_holds_nearly() -> None:
     balancer, ends = scene(*map(str, range(1000)), bound="125%")
     asked: list[Endpoint] = []
 
-    def allowed(endpoint: Endpoint) -> bool:
+    def allowed(endpoint: Endpoint, now: float) -> bool:
         asked.append(endpoint)
         return True
 
@@ -183,10 +182,10 @@ def test_who_is_told_is_who_is_then_picked_and_telling_counts_for_nothing() -> N
         endpoint = balancer.pick(of(user), anyone, 100.0)
         assert [each.candidates for each in told] == [((endpoint, 1.0),)] * 3
         endpoint.load += 1
-    assert balancer.choose(of(1), lambda end: False, 100.0) is None
+    assert balancer.choose(of(1), lambda end, now: False, 100.0) is None
 
 
 def test_without_a_key_anyone_may_be_picked() -> None:
     balancer, ends = scene("a", "b", "c")
-    choice = balancer.choose(exchange_of(), lambda end: end is not ends[0], 100.0)
+    choice = balancer.choose(exchange_of(), lambda end, now: end is not ends[0], 100.0)
     assert choice.candidates == ((ends[1], None), (ends[2], None))

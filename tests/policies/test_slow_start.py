@@ -26,7 +26,7 @@ def scene(strategy: str, *names: str) -> tuple[Any, list[Endpoint]]:
     return spec.build(scope), ends
 
 
-def anyone(endpoint: Endpoint) -> bool:
+def anyone(endpoint: Endpoint, now: float) -> bool:
     return True
 
 
@@ -62,8 +62,8 @@ def test_it_gets_all_when_nobody_else_is_left(strategy: str) -> None:
     balancer, (back, other) = scene(strategy, "back", "other")
     back.ramp_since = 1000.0
     for _ in range(100):
-        assert balancer.pick(exchange_of(), lambda each: each is back, 1000.0) is back
-        assert balancer.pick(exchange_of(), lambda each: False, 1000.0) is None
+        assert balancer.pick(exchange_of(), lambda each, now: each is back, 1000.0) is back
+        assert balancer.pick(exchange_of(), lambda each, now: False, 1000.0) is None
     assert other.ramp_since == 0.0
 
 
@@ -86,7 +86,7 @@ def test_those_that_came_back_do_not_get_what_one_of_them_was_spared(strategy: s
 def test_whoever_was_passed_over_is_not_asked_a_second_time() -> None:
     class First:
         def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
-            return next((end for end in (back, other) if allowed(end)), None)
+            return next((end for end in (back, other) if allowed(end, now)), None)
 
     class Draws:
         def random(self) -> float:
@@ -113,7 +113,7 @@ def test_a_retry_rather_tries_it_than_the_same_one_again(strategy: str) -> None:
 def test_while_one_is_on_the_way_back_nobody_is_told_as_certain(strategy: str) -> None:
     balancer, ends = scene(strategy, "a", "b", "back")
     ends[2].ramp_since = 1000.0
-    before = balancer.pick(exchange_of(), lambda end: end is not ends[2], 1001.0)
+    before = balancer.pick(exchange_of(), lambda end, now: end is not ends[2], 1001.0)
     assert before is not None
     told = set()
     for _ in range(300):
@@ -130,6 +130,6 @@ def test_while_one_is_on_the_way_back_nobody_is_told_as_certain(strategy: str) -
 def test_whoever_is_left_alone_is_certain_though_on_the_way_back() -> None:
     balancer, ends = scene("random", "a", "back")
     ends[1].ramp_since = 1000.0
-    choice = balancer.choose(exchange_of(), lambda end: end is ends[1], 1001.0)
+    choice = balancer.choose(exchange_of(), lambda end, now: end is ends[1], 1001.0)
     assert choice.candidates == ((ends[1], 1.0),)
-    assert balancer.choose(exchange_of(), lambda end: False, 1001.0) is None
+    assert balancer.choose(exchange_of(), lambda end, now: False, 1001.0) is None

@@ -35,7 +35,7 @@ class Scene:
         """One request to its answer: what became of it, and the cookie it sets."""
         exchange = exchange_of(cookie=cookie) if cookie else exchange_of()
         exchange.tried = tried
-        exchange.endpoint = self.pick(exchange, lambda end: end not in self.open, 100.0)
+        exchange.endpoint = self.pick(exchange, lambda end, now: end not in self.open, 100.0)
         exchange.status = status
         self.sticky.respond(exchange, 100.1)
         assert len(exchange.answer_lines) < 2
@@ -143,7 +143,7 @@ def test_the_endpoint_of_the_cookie_is_told_as_certain_while_it_may_be_tried() -
     scene = Scene("a", "b", "c")
     first, line = scene.ask()
     asked = exchange_of(cookie=pair(line))
-    choice = scene.sticky.choose(asked, lambda end: True, 100.0)
+    choice = scene.sticky.choose(asked, lambda end, now: True, 100.0)
     assert choice.candidates == ((first.endpoint, 1.0),)
-    assert scene.sticky.choose(asked, lambda end: end is not first.endpoint, 100.0) is None
-    assert scene.sticky.choose(exchange_of(), lambda end: True, 100.0) is None
+    assert scene.sticky.choose(asked, lambda end, now: end is not first.endpoint, 100.0) is None
+    assert scene.sticky.choose(exchange_of(), lambda end, now: True, 100.0) is None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from meshproxy.core.route import Cluster, Endpoint
+from meshproxy.core.route import Allowed, Cluster, Endpoint
 from meshproxy.core.verdict import Refusal
 from meshproxy.policies.circuit_breaker import CircuitBreakerSpec
 from meshproxy.policies.load_balancer import STRATEGIES, LoadBalancerSpec
@@ -27,8 +26,8 @@ def scene(strategy: Any = "round_robin") -> tuple[Any, Any]:
     return LoadBalancerSpec.model_validate(strategy).build(scope), scope
 
 
-def only(names: str) -> Callable[[Endpoint], bool]:
-    return lambda endpoint: endpoint.name in names
+def only(names: str) -> Allowed:
+    return lambda endpoint, now: endpoint.name in names
 
 
 def picked(balancer: Any, allowed: str, tried: tuple[Endpoint, ...] = ()) -> set[str | None]:

@@ -46,7 +46,7 @@ def admitted(plan: Plan, host: str, method: str = "GET") -> Refusal | None:
 
 def picked(plan: Plan, host: str, method: str = "GET") -> Endpoint:
     exchange = ask(plan, "/", host, method)
-    endpoint = exchange.route.pick(exchange, lambda one: True, 0.0)
+    endpoint = exchange.route.pick(exchange, lambda one, now: True, 0.0)
     assert endpoint is not None
     return endpoint
 
@@ -158,7 +158,7 @@ def test_tunnels_and_requests_share_no_connection() -> None:
 
 def test_a_host_that_no_policy_allows_is_not_picked() -> None:
     exchange = ask(outbound(PASS), "/", "example.com")
-    assert exchange.route.pick(exchange, lambda one: False, 0.0) is None
+    assert exchange.route.pick(exchange, lambda one, now: False, 0.0) is None
 
 
 def why_not(endpoint: Endpoint, ip: str) -> str | None:
