@@ -39,7 +39,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors  otel  origins
-        compile  chains  routes  targets  tables  forward  json_schema  packaged
+        compile  chains  routes  common  targets  tables  forward  json_schema  packaged
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  told  recording  export  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproxy.policies.contract import Spec
 from meshproxy.policies.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -267,6 +268,14 @@ def _is_broad(caught: ast.expr | None) -> bool:
         name is None or (isinstance(name, ast.Name) and name.id in {"Exception", "BaseException"})
         for name in names
     )
+
+
+@pytest.mark.parametrize("spec", REGISTRY, ids=lambda spec: spec.key)
+def test_a_policy_that_asks_for_its_route_is_built_for_each(spec: type[Spec]) -> None:
+    """Others stand in many routes: what one of these says of itself must hold in them all."""
+    text = (ROOT / f"{spec.__module__.replace('.', '/')}.py").read_text(encoding="utf-8")
+    asks = "scope.route," in text or "scope.route)" in text or "scope.beside(" in text
+    assert asks == spec.of_route
 
 
 @pytest.mark.parametrize("spec", REGISTRY, ids=lambda spec: spec.key)

@@ -10,7 +10,7 @@ import asyncio
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -265,7 +265,7 @@ def _phases(phases: Phases) -> dict[str, list[str]]:
     """Who takes part in each phase, in the order of the walk."""
     return {
         name: [_policy(method) for method in getattr(phases, name)]
-        for name in phases.__slots__
+        for name in (phase.name for phase in fields(phases) if phase.init)
         if getattr(phases, name)
     }
 

@@ -51,8 +51,9 @@ def parts(view: View) -> dict[str, Any]:
         "limits": list(reported(view, "rate-limits")),
         "concurrency": list(reported(view, "concurrency")),
         "retries": [
-            {name: each[name] for name in ("upstream", "route", "retries")}
+            {"upstream": each["upstream"], "route": route, "retries": count}
             for each in reported(view, "route_retries")
+            for route, count in each["routes"].items()
         ],
     }
 

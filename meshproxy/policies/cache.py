@@ -45,6 +45,7 @@ class CacheSpec(Spec):
     """Answer from memory what may be: RFC 9111, stale answers, one fetch for all who ask."""
 
     key: ClassVar[str] = "cache"
+    of_route: ClassVar[bool] = True
 
     ttl: Duration | None = Field(
         default=None, gt=0.0, description="Instead of what answers say of their lifetime."

@@ -298,14 +298,13 @@ class ShadowBreaker:
     both see the same.
     """
 
-    __slots__ = ("_circuits", "_counts", "_direction", "_route", "_stray", "_tried", "_upstream")
+    __slots__ = ("_circuits", "_counts", "_direction", "_stray", "_tried", "_upstream")
 
     def __init__(self, tried: CircuitBreaker, scope: Scope) -> None:
         self._tried = tried
         self._circuits = circuits_of(scope, shadow=True)
         self._counts = shadows(scope)
         self._direction = scope.direction
-        self._route = scope.route
         self._upstream = scope.cluster.name
         self._stray: set[Exchange] = set()
 
@@ -317,7 +316,8 @@ class ShadowBreaker:
             return
         self._circuits[endpoint].ignored += 1
         if exchange.attempts == 1 and self._tried.all_open(now):
-            self._counts.count("circuit_breaker", self._direction, self._route, self._upstream)
+            route = exchange.route.name
+            self._counts.count("circuit_breaker", self._direction, route, self._upstream)
         self._stray.add(exchange)
         exchange.defer(lambda _: self._stray.discard(exchange))
 

@@ -41,7 +41,8 @@ class Scope:
     call it per request. `hops` is how many trusted proxies stand in front. `route_of(service)` is
     the route of a service for requests that none of its own routes takes; not to be asked before
     all are compiled. `beside(key)` is the Spec of another policy at the same place, None where
-    that is off. `sharing` is there where this is one worker of several.
+    that is off; it and `route` are for those that are `of_route`. `sharing` is there where this
+    is one worker of several.
     """
 
     direction: str
@@ -80,6 +81,9 @@ class Spec(BaseModel):
     """Built with its defaults even where the file does not mention it."""
     always_at: ClassVar[frozenset[str]] = frozenset({"inbound", "outbound"})
     """The directions in which `always` holds."""
+    of_route: ClassVar[bool] = False
+    """Built for each route by itself, as it asks its scope for the route, or for what stands
+    beside it. All others are built once for all routes that inherit them from one place."""
     either: ClassVar[frozenset[str]] = frozenset()
     """Keys of which one at most is written; whoever writes one inherits none of the others."""
 
@@ -107,10 +111,10 @@ def gather(policies: Iterable[object]) -> Phases:
     )
 
 
-def picking(policies: Iterable[Any]) -> Pick:
+def picking(policies: Iterable[Any]) -> Pick | None:
     """The balancer's `pick`, inside those of whoever may know better: `around(pick)`."""
     built = tuple(policies)
-    pick: Pick = next(policy.pick for policy in built if hasattr(policy, "pick"))
+    pick: Pick | None = next((policy.pick for policy in built if hasattr(policy, "pick")), None)
     for policy in built:
         if hasattr(policy, "around"):
             pick = policy.around(pick)

@@ -124,6 +124,7 @@ class FallbackSpec(Spec):
     """What callers get instead of a failure: a stale answer, a written one, another service's."""
 
     key: ClassVar[str] = "fallback"
+    of_route: ClassVar[bool] = True
     either: ClassVar[frozenset[str]] = frozenset({"static", "service"})
 
     on: tuple[On, ...] = Field(

@@ -75,6 +75,7 @@ class HealthCheckSpec(Spec):
     """Ask each endpoint now and then whether it is well, and leave out who is not."""
 
     key: ClassVar[str] = "health_check"
+    of_route: ClassVar[bool] = True
 
     path: CheckPath = Field(default="/healthz", description="What is asked for.")
     interval: Duration = Field(

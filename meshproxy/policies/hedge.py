@@ -86,6 +86,7 @@ class HedgeSpec(Spec):
     """Send a second attempt beside a slow one, elsewhere, and take the first good answer."""
 
     key: ClassVar[str] = "hedge"
+    of_route: ClassVar[bool] = True
 
     after: AfterField = Field(
         default=After(share=0.95),

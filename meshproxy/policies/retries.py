@@ -167,26 +167,23 @@ class RetrySpec(Spec):
         account = scope.draft.state(
             ("retry", name), lambda: Account(name, Reserve(allowance, scope.now))
         )
-        granted = scope.draft.state(
-            ("route_retries", name, scope.route), lambda: Granted(name, scope.route)
-        )
+        granted = scope.draft.state(("route_retries", name), lambda: Granted(name))
         return Retries(self, allowance, account, granted, scope)
 
 
 class Granted:
-    """How many retries one route was granted; what the ledger keeps per route."""
+    """How many retries each route was granted; what the ledger keeps of those to a cluster."""
 
-    __slots__ = ("count", "route", "upstream")
+    __slots__ = ("counts", "upstream")
 
     section = "route_retries"
 
-    def __init__(self, upstream: str, route: str) -> None:
+    def __init__(self, upstream: str) -> None:
         self.upstream = upstream
-        self.route = route
-        self.count = 0
+        self.counts: dict[str, int] = {}
 
     def report(self, now: float) -> Mapping[str, Any]:  # noqa: ARG002  # a count has no age
-        return {"upstream": self.upstream, "route": self.route, "retries": self.count}
+        return {"upstream": self.upstream, "routes": dict(self.counts)}
 
 
 class Account:
@@ -220,9 +217,9 @@ class Account:
 
 
 class Retries:
-    """One route's retries. Outcomes: `granted`, then `success` if a later try succeeded;
-    or why there was none: `exhausted`, `no_budget`, `unsafe_method`, `body_too_large`,
-    `out_of_time`."""
+    """The retries of routes that mean the same by them. Outcomes: `granted`, then `success` if a
+    later try succeeded; or why there was none: `exhausted`, `no_budget`, `unsafe_method`,
+    `body_too_large`, `out_of_time`."""
 
     __slots__ = (
         "_account", "_allowance", "_attempts", "_backoff", "_failed", "_granted", "_random",
@@ -247,7 +244,7 @@ class Retries:
         self._backoff = spec.backoff.compiled()
         self._allowance = allowance
         self._account = account
-        self._granted = granted
+        self._granted = granted.counts
         self._failed = scope.classifier.failed
         self._random: Random = scope.random
 
@@ -274,7 +271,7 @@ class Retries:
             self._account.count(why_not)
             return None
         self._account.count("granted")
-        self._granted.count += 1
+        self._granted[exchange.route.name] = self._granted.get(exchange.route.name, 0) + 1
         self._account.recent.add_bad(now)
         return seconds
 

@@ -13,9 +13,10 @@ from meshproxy.core.classify import Classifier
 from meshproxy.core.ledger import Draft
 from meshproxy.core.route import Allowed, Cluster, Endpoint, Part, Route, RouteSeries
 from meshproxy.core.verdict import Refusal
-from meshproxy.policies.contract import Scope, Spec, gather, picking
+from meshproxy.policies.contract import Scope, Spec, gather
 from meshproxy.policies.registry import REGISTRY
 from meshproxy.settings.chains import Chain
+from meshproxy.settings.common import Common
 from meshproxy.settings.errors import Path
 from meshproxy.settings.origins import origin, rule
 from meshproxy.settings.schema import TOP_LEVEL, policy
@@ -58,9 +59,10 @@ class Refuses(Protocol):
 class Routes:
     """Makes routes."""
 
-    __slots__ = ("_draft", "_hops", "_now", "_settings", "_tools", "services")
+    __slots__ = ("_common", "_draft", "_hops", "_now", "_settings", "_tools", "services")
 
     def __init__(self, settings: Settings, draft: Draft, tools: Tools, now: float) -> None:
+        self._common = Common()
         self._settings = settings
         self._draft = draft
         self._tools = tools
@@ -77,22 +79,21 @@ class Routes:
 
     def route(self, chain: Chain, cluster: Cluster, label: str) -> Route:
         """The route at the inner end of `chain`, leading to `cluster`."""
-        classifier = Classifier(chain.innermost.place.failures)
-        parts = self._all(REGISTRY, chain, cluster, label, classifier)
-        built = [part.policy for part in parts]
+        classifier = self._common.classifier(chain.innermost.place.failures)
+        walk = self._common.walk(self._all(REGISTRY, chain, cluster, label, classifier))
         ends = tuple(cluster.endpoints)
         return Route(
             name=label,
             direction=chain.direction,
             cluster=cluster,
-            phases=gather(built),
-            pick=picking(built),
+            phases=walk.phases,
+            pick=walk.pick or _nowhere,
             classifier=classifier,
             series=self._series(chain.direction, label, cluster),
             rule=self.rule(chain.innermost.path),
             about=self._about(chain),
             lone=ends[0] if len(ends) == 1 else None,
-            parts=tuple(parts),
+            parts=walk.parts,
             origin=_origin_in(self._settings, chain),
             **_times(chain),
         )
@@ -102,7 +103,7 @@ class Routes:
 
         What tells the endpoints of one service apart, balancer and breaker, has no place here.
         """
-        classifier = Classifier(chain.innermost.place.failures)
+        classifier = self._common.classifier(chain.innermost.place.failures)
         first = [spec for spec in REGISTRY if spec.key in OF_ALL]
         then = [spec for spec in REGISTRY if spec.key not in OF_ALL | OF_A_SERVICE]
         parts = [
@@ -162,14 +163,40 @@ class Routes:
     def _build(
         self, spec: type[Spec], chain: Chain, cluster: Cluster, label: str, classifier: Classifier
     ) -> object | None:
-        scope = self._scope(chain, cluster, label, classifier)
+        said = self._said(spec, chain)
+        if not said:
+            return None
+        values = [value for value, _, _ in said]
+        places = tuple((owner, path) for _, owner, path in said)
+
+        def make() -> object | None:
+            scope = self._scope(chain, cluster, label, classifier)
+            scopes = [scope(owner, path) for owner, path in places]
+            if spec.adds_up:
+                return spec.build_all(list(zip(values, scopes, strict=True)))
+            built: object | None = values[0].build(scopes[0])
+            return built
+
+        if spec.of_route:
+            return make()
+        key = (spec, chain.direction, cluster, classifier, places)
+        return self._common.policy(key, values, make)
+
+    def _said(self, spec: type[Spec], chain: Chain) -> list[tuple[Any, str, Path]]:
+        """What the file says of a policy of a route: each value, its owner and its place."""
         if spec.adds_up:
-            each = [(item, scope(step.owner, path)) for step, path, item in chain.items(spec)]
-            return spec.build_all(each) if each else None
+            return [
+                (item, self._owner(step.owner, chain), path)
+                for step, path, item in chain.items(spec)
+            ]
         if spec.key in TOP_LEVEL:
-            return _built(policy(self._settings.file, spec), scope(spec.key, (spec.key,)))
+            value = policy(self._settings.file, spec)
+            return [] if value is None else [(value, spec.key, (spec.key,))]
+        value = policy(chain.innermost.place, spec)
+        if value is None:
+            return []
         step, path = chain.speaker(spec.key, self._settings)
-        return _built(policy(chain.innermost.place, spec), scope(step.owner, path))
+        return [(value, self._owner(step.owner, chain), path)]
 
     def _scope(
         self, chain: Chain, cluster: Cluster, label: str, classifier: Classifier
@@ -181,7 +208,7 @@ class Routes:
             return Scope(
                 direction=chain.direction,
                 route=label,
-                owner=self._owner(owner, chain),
+                owner=owner,
                 rule=self.rule(path),
                 cluster=cluster,
                 classifier=classifier,
@@ -237,10 +264,6 @@ def _origin_in(settings: Settings, chain: Chain) -> Callable[..., str]:
         return origin(settings, keys if keys[0] in TOP_LEVEL else (*chain.innermost.path, *keys))
 
     return where
-
-
-def _built(value: Spec | None, scope: Scope) -> object | None:
-    return None if value is None else value.build(scope)
 
 
 def _nowhere(exchange: Exchange, allowed: Allowed, now: float) -> None:  # a Pick

@@ -76,15 +76,15 @@ def test_the_next_look_is_at_what_came_since() -> None:
 
 def test_retries_are_those_since_the_last_look_even_if_they_begin_anew() -> None:
     view = Busy()
-    granted = Shown("route_retries", upstream="payments", route="default", retries=7)
+    granted = Shown("route_retries", upstream="payments", routes={"default": 7})
     view.state.append(granted)
     observer = looked(view)
-    granted.shown["retries"] = 9
+    granted.shown["routes"] = {"default": 9}
     event = observer.look()
     assert route(event, "default", "outbound")["retries"] == 2
     assert upstream(event)["retries"] == 2
     assert route(event, "default")["retries"] == upstream(event, "app")["retries"] == 0
-    granted.shown["retries"] = 1
+    granted.shown["routes"] = {"default": 1}
     assert upstream(observer.look())["retries"] == 0
 
 

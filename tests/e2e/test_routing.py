@@ -117,6 +117,7 @@ def test_one_connection_may_ask_for_many_services(sidecar: Sidecar) -> None:
 def test_routes_are_named_in_the_metrics(sidecar: Sidecar) -> None:
     by_host(sidecar, "payments", "/quotes/1")
     by_host(sidecar, "payments", "/unmatched/1")
+    by_host(sidecar, "nobody.test", "/unmatched/1")
     assert sidecar.total("meshproxy_requests_total", route="quotes", upstream="payments") == 1
     assert sidecar.total("meshproxy_requests_total", route="__unmatched__") >= 1
     assert "/unmatched/1" not in sidecar.metrics_text()

@@ -57,7 +57,7 @@ def scope_of(
 
 
 def exchange_of(method: bytes = b"GET", deadline: float = 0.0, **headers: str) -> Exchange:
-    plan = cast(Any, SimpleNamespace(unmatched=None))
+    plan = cast(Any, SimpleNamespace(unmatched=SimpleNamespace(name="default")))
     exchange = Exchange(None, Peer("127.0.0.1", trusted=False, forwarded=b""), plan, 0.0)
     exchange.method = method
     exchange.deadline = deadline
