@@ -71,9 +71,9 @@ def sooner(one: Candidate, other: Candidate, now: float, draw: float) -> bool:
     if load * its_weight != its_load * weight:
         return its < wait
     its *= its
-    both = wait * wait + its
-    # Where nothing is known of either, the draw by weight stands.
-    return draw * both >= its and both > 0.0
+    wait *= wait
+    # So often that together with the turns in which it is the first, each has that share.
+    return draw * (wait + its) < wait - its
 
 
 def how_likely_sooner(one: Candidate, other: Candidate, now: float) -> float:
@@ -82,7 +82,7 @@ def how_likely_sooner(one: Candidate, other: Candidate, now: float) -> float:
     if one.load * other.weight != other.load * one.weight:
         return float(its < wait)
     both = wait * wait + its * its
-    return wait * wait / both if both else 0.0
+    return max(0.0, wait * wait - its * its) / both if both else 0.0
 
 
 def expected_wait(candidate: Candidate, now: float) -> float:
@@ -127,10 +127,11 @@ class Draws:
     """Random choice by weight. Weights are read at the first draw, not before: a reload
     compiles its rules first and gives endpoints their new weights when it is adopted."""
 
-    __slots__ = ("_candidates", "_even", "_sums")
+    __slots__ = ("_candidates", "_even", "_next", "_sums")
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._candidates = candidates
+        self._next = 0
         self._even = 0  # how many, if all weigh the same
         self._sums: list[int] = []
 
@@ -141,13 +142,31 @@ class Draws:
             return int(draw * self._even)
         return bisect_right(sums, draw * sums[-1]) - 1
 
+    def turn(self, draw: float) -> tuple[int, int, float]:
+        """As `two`, but of those that weigh the same the first is whose turn it is.
+
+        Chance has some wait while others are asked three times over, which takes more
+        connections, and of a thousand endpoints it finds each one cold in the processor's
+        cache. The second one is enough to leave a crowd.
+        """
+        count = self._even
+        if not count:
+            found = self.two(draw)
+            self._next = (found[0] + 1) % len(self._candidates)  # chance says who begins
+            return found
+        one = self._next
+        self._next = one + 1 if one + 1 < count else 0
+        point = draw * (count - 1)
+        other = int(point)
+        return one, other + (other >= one), point - other
+
     def two(self, draw: float) -> tuple[int, int, float]:
         """Two different ones of at least two, and a draw from [0, 1) for who chooses of them.
 
-        Where within the first one's share a draw fell is as good as a second draw among those
-        that the first left over, and where within the second's as good as a third: a thousand
-        endpoints use up 20 of a draw's 53 bits.
+        Where within one's share a draw fell is as good as another draw: a thousand endpoints
+        use up 20 of its 53 bits.
         """
+        sums = self._sums or self._weigh()
         count = self._even
         if count:
             point = draw * count
@@ -155,10 +174,6 @@ class Draws:
             point = (point - one) * (count - 1)
             other = int(point)
             return one, other + (other >= one), point - other
-        sums = self._sums
-        if not sums:
-            self._weigh()
-            return self.two(draw)
         point = draw * sums[-1]
         one = bisect_right(sums, point) - 1
         below, weight = sums[one], sums[one + 1] - sums[one]

@@ -60,9 +60,9 @@ class Lone:
 
 
 class TwoChoices:
-    """Of two drawn by weight, the better one (power of two choices)."""
+    """Of two, the first of them in turn, the better one (power of two choices)."""
 
-    __slots__ = ("_draws", "_endpoints", "_likely", "_prefers", "_random", "_says", "_two")
+    __slots__ = ("_draws", "_endpoints", "_likely", "_prefers", "_random", "_says", "_turn")
 
     def __init__(
         self,
@@ -76,14 +76,14 @@ class TwoChoices:
         self._says = says
         self._endpoints = endpoints
         self._draws = Draws(endpoints)
-        self._two = self._draws.two
+        self._turn = self._draws.turn
         self._random = random.random
         self._prefers = prefers
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
         # `_drawn` without its call: this is what a request costs that has a choice.
         endpoints = self._endpoints
-        one, other, left = self._two(self._random())
+        one, other, left = self._turn(self._random())
         better, worse = endpoints[one], endpoints[other]
         if self._prefers(better, worse, now, left):
             better, worse = worse, better
@@ -140,7 +140,7 @@ class PeakEwma:
     def __init__(
         self, endpoints: Sequence[Endpoint], random: Random, classifier: Classifier
     ) -> None:
-        says = "the better of two drawn by weight, by expected wait: peak_ewma"
+        says = "the better of two by expected wait: peak_ewma"
         two = TwoChoices(endpoints, random, balance.sooner, balance.how_likely_sooner, says)
         self.pick, self.choose = two.pick, two.choose
         self._failed = classifier.failed

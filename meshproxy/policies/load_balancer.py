@@ -161,7 +161,7 @@ class LoadBalancerSpec(Spec):
         if self.strategy == "peak_ewma":
             return PeakEwma(endpoints, scope.random, scope.classifier)
         if self.strategy == "least_request":
-            says = "the one of two drawn by weight that has fewer in flight: least_request"
+            says = "the one of two that has fewer in flight: least_request"
             prefers, likely = balance.less_crowded, balance.how_likely_less_crowded
             return TwoChoices(endpoints, scope.random, prefers, likely, says)
         if self.strategy == "round_robin":

@@ -120,8 +120,11 @@ def test_of_two_equally_crowded_the_slower_gets_a_share_by_the_square(
 ) -> None:
     fast, slow = Server(load, 1, cost, 50.0), Server(load, 1, cost * times, 50.0)
     share = 1.0 / (1.0 + times * times)
-    assert sooner(fast, slow, 50.0, 1.0 - share * 0.99)
-    assert not sooner(fast, slow, 50.0, 1.0 - share * 1.01)
+    assert not sooner(fast, slow, 50.0, 0.0), "whose turn it is stays where it is as good"
+    # Each is the first in half of all turns, in which the slower one has to give these away.
+    given = 1.0 - 2.0 * share
+    assert sooner(slow, fast, 50.0, given * 0.99)
+    assert not sooner(slow, fast, 50.0, given * 1.01)
 
 
 def test_a_faster_server_may_be_busier_as_long_as_it_still_answers_sooner() -> None:
@@ -238,10 +241,11 @@ def test_two_choices_level_the_load() -> None:
 
 
 @pytest.mark.parametrize("even", [True, False])
-def test_a_choice_costs_the_same_for_three_and_for_a_thousand(even: bool) -> None:
+@pytest.mark.parametrize("drawing", ["two", "turn"])
+def test_a_choice_costs_the_same_for_three_and_for_a_thousand(even: bool, drawing: str) -> None:
     def steps(count: int) -> int:
-        drawn = Draws(weighing(*([1] * count if even else range(1, count + 1))))
-        drawn.two(0.5)
+        drawn = getattr(Draws(weighing(*([1] * count if even else range(1, count + 1)))), drawing)
+        drawn(0.5)
         counted = 0
 
         def trace(frame: FrameType, event: str, _argument: object) -> object:
@@ -253,12 +257,39 @@ def test_a_choice_costs_the_same_for_three_and_for_a_thousand(even: bool) -> Non
         before = sys.gettrace()
         sys.settrace(trace)
         try:
-            drawn.two(0.99)
+            drawn(0.99)
         finally:
             sys.settrace(before)
         return counted
 
-    assert 0 < steps(1000) <= steps(3) + 2
+    assert 0 < steps(1000) <= steps(3) + 4
+
+
+@given(st.integers(2, 50), draws, st.lists(draws, min_size=1, max_size=60))
+def test_those_that_weigh_the_same_are_the_first_in_turn(
+    count: int, first: float, later: list[float]
+) -> None:
+    several = Draws(weighing(*[7] * count))
+    begins = several.turn(first)[0]
+    for number, draw in enumerate(later, 1):
+        one, other, left = several.turn(draw)
+        assert one == (begins + number) % count
+        assert other != one
+        assert 0 <= other < count
+        assert 0.0 <= left < 1.0
+
+
+def test_the_second_of_a_turn_is_anyone_else() -> None:
+    source, several = random.Random(3), Draws(weighing(1, 1, 1, 1))
+    found = Counter(several.turn(source.random())[:2] for _ in range(24_000))
+    assert len(found) == 12
+    assert all(count / 2000 == pytest.approx(1.0, abs=0.12) for count in found.values())
+
+
+@given(weights, draws)
+def test_those_that_do_not_are_both_drawn(weights: list[int], draw: float) -> None:
+    assume(len(set(weights)) > 1)
+    assert Draws(weighing(*weights)).turn(draw) == Draws(weighing(*weights)).two(draw)
 
 
 @given(weights, st.integers(0, 2**20))
