@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from loadtests import scale_report, soak_report
 from loadtests.measure import Sample, Seen
-from loadtests.scale import of_endpoints, of_routes, of_workers, read_plan, reason
-from loadtests.scale_report import BAR, Axis, Point, less_control, verdicts
+from loadtests.scale import read_plan, reason
+from loadtests.scale_cases import MANY, of_endpoints, of_routes, of_workers, rows
+from loadtests.scale_report import BAR, Axis, Point
+from loadtests.shapes import ROUTES
 from loadtests.soak_report import BACK, Soak, passed, slope
 
 GOOD = Seen(1000, 1.0, 0.001, 0.002, 0, 0)
@@ -22,10 +24,11 @@ def run(cpu: float, seen: Seen = GOOD) -> Sample:
     return Sample(cpu * 1e-6, 60.0, seen, cpu * 0.5e-6)
 
 
-def axis(name: str, **points: list[float]) -> Axis:
+def axis(name: str, judged: bool = True, **points: list[float]) -> Axis:
     """Points as `n1=[30.0, 31.0]`: microseconds of each round."""
     counts = {int(count[1:]): figures for count, figures in points.items()}
-    return Axis(name, {n: Point(n, [run(cpu) for cpu in each]) for n, each in counts.items()})
+    found = {n: Point(n, [run(cpu) for cpu in each]) for n, each in counts.items()}
+    return Axis(name, judged, found)
 
 
 def test_ten_percent_more_is_within_the_bar_and_more_is_not() -> None:
@@ -39,9 +42,31 @@ def test_what_lies_beyond_a_thousand_is_told_and_not_judged() -> None:
     assert grown.ratio(10_000) == 2.0
 
 
-def test_connections_workers_and_the_control_are_not_judged() -> None:
-    for name in ("connections", "workers", "endpoints, nginx"):
-        assert axis(name, n1=[30.0], n2=[90.0]).verdict == "-"
+def test_what_is_there_for_comparison_is_not_judged() -> None:
+    shown = axis("workers", judged=False, n1=[30.0], n2=[90.0])
+    assert (shown.verdict, shown.worst) == ("-", 3.0)
+
+
+def test_the_bar_is_for_routes_of_every_kind_and_endpoints_of_every_strategy() -> None:
+    found = rows(("connections", "routes", "endpoints", "workers"), 10_000, 9_900, 81, 82)
+    judged = {row.name for row in found if row.judged}
+    assert judged == {
+        *(f"routes, {kind}" for kind in ROUTES),
+        *(f"endpoints, {one}" for one in ("peak_ewma", "least_request", "round_robin", "random")),
+    }
+    for row in found:
+        counts = [case.count for case in row.cases]
+        if row.judged:
+            assert counts[0] == (10 if row.name == "routes, mixed" else 1)
+            assert 1000 in counts
+    (clients,) = (row for row in found if row.name == "connections")
+    assert [case.connections for case in clients.cases] == [1, 10, 100, 1000, 9_900]
+
+
+def test_one_endpoint_has_as_many_clients_as_a_thousand() -> None:
+    for count in (1, 1000):
+        case = of_endpoints(count, 80, "random")
+        assert (case.connections, case.late) == (MANY, True)
 
 
 def test_rounds_are_compared_within_a_round() -> None:
@@ -56,19 +81,10 @@ def test_requests_that_fail_or_none_at_all_are_a_fail(seen: Seen) -> None:
     assert grown.verdict == "FAIL"
 
 
-def test_the_growth_of_the_control_can_be_taken_off() -> None:
-    ours = axis("endpoints, random", n1=[30.0], n1000=[45.0])
-    control = axis("endpoints, nginx", n1=[12.0], n1000=[24.0])
-    assert less_control(ours, [ours, control]) == pytest.approx(33 / 30)
-    assert less_control(ours, [ours]) is None
-    assert less_control(control, [ours, control]) is None
-    assert verdicts([ours, control])[0][1] == "FAIL", "the verdict is that of the whole"
-
-
 def test_the_page_names_what_was_skipped_and_why() -> None:
     grown = axis("workers", n1=[30.0])
     grown.skipped[2] = "workers: not supported yet"
-    text = scale_report.page([grown], "rounds: 1", "scale.png")
+    text = scale_report.page([grown], "rounds: 1", True, "scale.png")
     assert "skipped: workers 2: workers: not supported yet" in text
     assert "(scale.png)" in text
 
@@ -80,7 +96,8 @@ def test_the_reason_of_a_refusal_is_the_line_that_names_the_setting() -> None:
 
 
 def test_the_cases_of_an_axis_hold_what_they_count() -> None:
-    assert len(of_routes(120).asks) == of_routes(120).inbound.count("match:") == 120
+    many = of_routes(ROUTES["mixed"], 120)
+    assert len(many.asks) == many.inbound.count("match:") == 120
     assert of_endpoints(300, 80, "random").service.count(":80") == 300
     assert of_workers(1).file == ""
     assert of_workers(2).file == "workers: 2\n"
