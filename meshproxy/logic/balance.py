@@ -55,20 +55,16 @@ def sooner(one: Candidate, other: Candidate, now: float, draw: float) -> bool:
     latencies (twice as slow: a fifth). A peak is remembered for many seconds, and the few
     requests of a quiet service would otherwise all follow the luck of the first.
     """
-    # `expected_wait` for one that was measured of late, without its call.
     recent = now - BELIEVED
-    cost, load, weight = one.cost, one.load, one.weight
-    its, its_load, its_weight = other.cost, other.load, other.weight
-    if cost and one.cost_at >= recent:
-        wait = cost * (1.0 + load / weight) if load else cost
-    else:
-        wait = expected_wait(one, now)
-    if its and other.cost_at >= recent:
-        if its_load:
-            its *= 1.0 + its_load / its_weight
-    else:
-        its = expected_wait(other, now)
-    if load * its_weight != its_load * weight:
+    wait, its = one.cost, other.cost
+    load, its_load = one.load, other.load
+    if not wait or not its or one.cost_at < recent or other.cost_at < recent:
+        wait, its = expected_wait(one, now), expected_wait(other, now)
+    elif load or its_load:
+        # `expected_wait` for those that were measured of late, without its call.
+        wait *= 1.0 + load / one.weight
+        its *= 1.0 + its_load / other.weight
+    if load * other.weight != its_load * one.weight:
         return its < wait
     its *= its
     wait *= wait
