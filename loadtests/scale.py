@@ -30,15 +30,25 @@ from loadtests.processes import (
     free_port,
     taskset,
 )
-from loadtests.scale_cases import CONFIG, CONTROLLED, ORIGIN, Case, Row, rows
+from loadtests.scale_cases import (
+    CONFIG,
+    CONTROLLED,
+    LATE,
+    ORIGIN,
+    QUICK,
+    UNEVEN,
+    Case,
+    Row,
+    rows,
+)
 from loadtests.scale_report import Axis, Point, page, plot, screen
 from loadtests.shapes import addresses
 
 HERE = Path(__file__).parent
 PAGE, PLOT = HERE / "SCALE.md", HERE / "scale.png"
 ENDPOINTS = 1000
-LATE = 50
-"""Milliseconds that the late origin takes."""
+MILLISECONDS = 50
+"""What the late origins take."""
 
 
 ANSWER = '{"items":["' + "x" * 246 + '"]}'
@@ -50,18 +60,20 @@ class Bench:
     def __init__(self, group: Group, folder: Path, both: list[int]) -> None:
         self._group, self._folder = group, folder
         self._proxy_core, self._load_core = both[0], both[1]
-        self.quick, self.late = free_port(), free_port()
+        self.ports = {name: free_port() for name in (QUICK, LATE, UNEVEN)}
         (folder / "origin").mkdir()
         file = folder / "origin" / "nginx.conf"
-        listens = " ".join(f"listen {one};" for one in addresses(ENDPOINTS, self.quick))
+        listens = " ".join(f"listen {one};" for one in addresses(ENDPOINTS, self.ports[QUICK]))
         file.write_text(
             ORIGIN.format(folder=file.parent, files=files(), listens=listens, answer=ANSWER)
         )
         argv = [tools.program("nginx"), "-p", str(file.parent), "-c", str(file)]
-        group.start("origin", argv, self._load_core).wait_ready(self.quick, "/")
-        late = ["-m", "loadtests.late_origin", str(self.late), str(LATE), str(ENDPOINTS)]
-        argv = [sys.executable, *late]
-        group.start("late", argv, self._load_core, HERE.parent).wait_ready(self.late, "/")
+        group.start("origin", argv, self._load_core).wait_ready(self.ports[QUICK], "/")
+        for name, spread in ((LATE, "0"), (UNEVEN, "1")):
+            port = self.ports[name]
+            late = [str(port), str(MILLISECONDS), spread, str(ENDPOINTS)]
+            argv = [sys.executable, "-m", "loadtests.late_origin", *late]
+            group.start(name, argv, self._load_core, HERE.parent).wait_ready(port, "/")
 
     @property
     def wrk(self) -> list[str]:
@@ -73,7 +85,7 @@ class Bench:
         if case.nginx:
             return self._start_nginx(case, folder)
         ports = {name: free_port() for name in ("inbound", "outbound", "metrics", "admin")}
-        origin = self.late if case.late else self.quick
+        origin = self.ports[case.origin]
         service = case.service or f"      endpoints: ['127.0.0.1:{origin}']\n"
         file = folder / "meshproxy.yaml"
         file.write_text(
@@ -136,7 +148,7 @@ def run(plan: Plan) -> tuple[list[Axis], bool]:
         bench = Bench(group, Path(folder), both)
         # The proxy takes connections for half of its open files at most.
         clients = files() // 2 - 100
-        asked = rows(plan.axes, plan.most, clients, bench.quick, bench.late)
+        asked = rows(plan.axes, plan.most, clients, bench.ports)
         return [measure(bench, plan, row, say) for row in asked], held
 
 

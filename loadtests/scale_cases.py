@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from loadtests.shapes import ROUTES, Shape, addresses, rules
 
@@ -12,15 +13,19 @@ MANY = 1000
 """Clients of the endpoints' axis, whose origin takes so long that as many requests are under way:
 one endpoint then has as many connections in use as a thousand have together."""
 
-BALANCERS = ("peak_ewma", "least_request", "round_robin", "random")
+QUICK, LATE, UNEVEN = "quick", "late", "uneven"
+"""The origins: one answers at once, one late, and one late by as much as chance will have it."""
+
+BALANCERS = ("peak_ewma", "least_request", "round_robin")
+BY_CHANCE = "random"
+"""Some endpoints are asked four times at once while others are not: its connections grow, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One point of an axis: what is added to the file, and how it is asked.
 
-    With `nginx` it is nginx that stands before these addresses, for comparison. `late` is for
-    the origin that takes its time.
+    With `nginx` it is nginx that stands before these addresses, for comparison.
     """
 
     count: int
@@ -30,7 +35,7 @@ class Case:
     connections: int = CONNECTIONS
     asks: tuple[str, ...] = ()
     nginx: tuple[str, ...] = ()
-    late: bool = False
+    origin: str = QUICK
 
     @property
     def outbound(self) -> bool:
@@ -57,14 +62,19 @@ def of_routes(shape: Shape, count: int) -> Case:
     return Case(count, inbound=f"  routes:\n{listed}", asks=tuple(asks))
 
 
-def of_endpoints(count: int, origin: int, balancer: str, connections: int = MANY) -> Case:
-    listed = ", ".join(addresses(count, origin))
+Ports = Mapping[str, int]
+
+
+def of_endpoints(
+    count: int, ports: Ports, balancer: str, origin: str = LATE, connections: int = MANY
+) -> Case:
+    listed = ", ".join(addresses(count, ports[origin]))
     service = f"      endpoints: [{listed}]\n      load_balancer: {balancer}\n"
-    return Case(count, service=service, connections=connections, late=connections == MANY)
+    return Case(count, service=service, connections=connections, origin=origin)
 
 
-def of_nginx(count: int, origin: int) -> Case:
-    return Case(count, nginx=tuple(addresses(count, origin)), connections=MANY, late=True)
+def of_nginx(count: int, ports: Ports) -> Case:
+    return Case(count, nginx=tuple(addresses(count, ports[LATE])), connections=MANY, origin=LATE)
 
 
 def of_workers(count: int) -> Case:
@@ -80,9 +90,8 @@ class Row:
     judged: bool = False
 
 
-def rows(axes: Sequence[str], most: int, clients: int, quick: int, late: int) -> list[Row]:
-    """All that is asked for. `most` is the last count, `clients` what this machine can open,
-    `quick` and `late` are the ports of the two origins."""
+def rows(axes: Sequence[str], most: int, clients: int, ports: Ports) -> list[Row]:
+    """All that is asked for. `most` is the last count, `clients` what this machine can open."""
     tens = [10**power for power in range(5) if 10**power <= most]
     upto = [count for count in tens if count <= 1000]
     found: list[Row] = []
@@ -90,21 +99,33 @@ def rows(axes: Sequence[str], most: int, clients: int, quick: int, late: int) ->
         counts = dict.fromkeys(min(count, clients) for count in tens)
         found.append(Row("connections", [of_connections(count) for count in counts]))
     if "routes" in axes:
-        for name, shape in ROUTES.items():
-            # Six kinds take turns in the mixed one: fewer than ten would not be all of them.
-            counts_of = [count for count in tens if count >= 10] if name == "mixed" else upto
-            cases = [of_routes(shape, count) for count in counts_of]
-            found.append(Row(f"routes, {name}", cases, judged=True))
+        found += [_of_kind(name, shape, tens, upto) for name, shape in ROUTES.items()]
     if "endpoints" in axes:
-        for name in BALANCERS:
-            cases = [of_endpoints(count, late, name) for count in upto]
-            found.append(Row(f"endpoints, {name}", cases, judged=True))
-        found.append(Row("endpoints, nginx", [of_nginx(count, late) for count in upto]))
-        few = [of_endpoints(count, quick, BALANCERS[0], CONNECTIONS) for count in upto]
-        found.append(Row(f"endpoints, {CONNECTIONS} clients", few))
+        found += _to_endpoints(upto, ports)
     if "workers" in axes:
         found.append(Row("workers", [of_workers(1), of_workers(2)]))
     return found
+
+
+def _of_kind(name: str, shape: Shape, tens: Sequence[int], upto: Sequence[int]) -> Row:
+    # Six kinds take turns in the mixed one: fewer than ten would not be all of them.
+    counts = [count for count in tens if count >= 10] if name == "mixed" else upto
+    return Row(f"routes, {name}", [of_routes(shape, count) for count in counts], judged=True)
+
+
+def _to_endpoints(counts: Sequence[int], ports: Ports) -> list[Row]:
+    def row(name: str, *how: Any, judged: bool = False) -> Row:
+        cases = [of_endpoints(count, ports, *how) for count in counts]
+        return Row(f"endpoints, {name}", cases, judged)
+
+    first = BALANCERS[0]
+    return [
+        *(row(name, name, judged=True) for name in BALANCERS),
+        row(BY_CHANCE, BY_CHANCE),
+        row("uneven answers", first, UNEVEN),
+        row(f"{CONNECTIONS} clients", first, QUICK, CONNECTIONS),
+        Row("endpoints, nginx", [of_nginx(count, ports) for count in counts]),
+    ]
 
 
 CONFIG = """version: 1

@@ -169,10 +169,12 @@ answers at once.
   of them are asked for, one request each in turn.
 - endpoints: addresses of one service, by balancer. One alone has nothing to choose, which is the
   cheapest case. 1,000 clients ask an origin that takes 50 ms, so there are as many connections in
-  use to one endpoint as to a thousand together. The row of 64 clients, which is not judged, is
-  without that: one endpoint then has 64 connections that are always warm, and of a thousand each
-  is used rarely and cold in every cache, the kernel's part of it too. So it is with nginx in front
-  of the same 1,000 addresses, which also has its own way of choosing.
+  use to one endpoint as to a thousand together, and what grows is their number alone.
+- endpoints, for comparison: where more connections are in use than with one endpoint. `random` asks
+  some four times at once, and with `uneven answers` (0 to 100 ms; peak_ewma) some are asked twice;
+  `64 clients` (peak_ewma, an origin that answers at once) have 64 connections to one, always warm,
+  and a thousand to as many. A socket that is used rarely is cold in every cache, the kernel's part
+  of it too. nginx, which has its own way of choosing, stands in front of the same addresses.
 - workers: on the same core, so it is what a second one costs, not what it brings.
 
 {table(VERDICTS, verdicts(axes), markdown=True)}

@@ -83,7 +83,7 @@ http {{
   client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
   uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5; default_type application/json;
   server {{
-    listen 0.0.0.0:{port} backlog=4096;
+    listen 127.0.0.1:{port}; listen 127.0.0.2:{port}; listen 127.0.0.3:{port};
     location = /small {{ return 200 '{answer}'; }}
     location = /503 {{ return 503; }}
     location = /64k {{ root {folder}; }}

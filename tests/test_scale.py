@@ -12,11 +12,21 @@ from hypothesis import strategies as st
 from loadtests import scale_report, soak_report
 from loadtests.measure import Sample, Seen
 from loadtests.scale import read_plan, reason
-from loadtests.scale_cases import MANY, of_endpoints, of_routes, of_workers, rows
+from loadtests.scale_cases import (
+    LATE,
+    MANY,
+    QUICK,
+    UNEVEN,
+    of_endpoints,
+    of_routes,
+    of_workers,
+    rows,
+)
 from loadtests.scale_report import BAR, Axis, Point
 from loadtests.shapes import ROUTES
 from loadtests.soak_report import BACK, Soak, passed, slope
 
+PORTS = {QUICK: 81, LATE: 82, UNEVEN: 83}
 GOOD = Seen(1000, 1.0, 0.001, 0.002, 0, 0)
 
 
@@ -48,11 +58,11 @@ def test_what_is_there_for_comparison_is_not_judged() -> None:
 
 
 def test_the_bar_is_for_routes_of_every_kind_and_endpoints_of_every_strategy() -> None:
-    found = rows(("connections", "routes", "endpoints", "workers"), 10_000, 9_900, 81, 82)
+    found = rows(("connections", "routes", "endpoints", "workers"), 10_000, 9_900, PORTS)
     judged = {row.name for row in found if row.judged}
     assert judged == {
         *(f"routes, {kind}" for kind in ROUTES),
-        *(f"endpoints, {one}" for one in ("peak_ewma", "least_request", "round_robin", "random")),
+        *(f"endpoints, {one}" for one in ("peak_ewma", "least_request", "round_robin")),
     }
     for row in found:
         counts = [case.count for case in row.cases]
@@ -65,8 +75,8 @@ def test_the_bar_is_for_routes_of_every_kind_and_endpoints_of_every_strategy() -
 
 def test_one_endpoint_has_as_many_clients_as_a_thousand() -> None:
     for count in (1, 1000):
-        case = of_endpoints(count, 80, "random")
-        assert (case.connections, case.late) == (MANY, True)
+        case = of_endpoints(count, PORTS, "round_robin")
+        assert (case.connections, case.origin) == (MANY, LATE)
 
 
 def test_rounds_are_compared_within_a_round() -> None:
@@ -98,7 +108,7 @@ def test_the_reason_of_a_refusal_is_the_line_that_names_the_setting() -> None:
 def test_the_cases_of_an_axis_hold_what_they_count() -> None:
     many = of_routes(ROUTES["mixed"], 120)
     assert len(many.asks) == many.inbound.count("match:") == 120
-    assert of_endpoints(300, 80, "random").service.count(":80") == 300
+    assert of_endpoints(300, PORTS, "random").service.count(":82") == 300
     assert of_workers(1).file == ""
     assert of_workers(2).file == "workers: 2\n"
 

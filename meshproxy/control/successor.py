@@ -58,12 +58,14 @@ class Successor:
         """End it; the sentence that tells why."""
         self._process.kill()
         self._process.wait()
-        return f"the new process {self.pid} {why}; this one goes on"
+        goes_on = "" if why is UNWANTED else "; this one goes on"
+        return f"the new process {self.pid} {why}{goes_on}"
 
     def close(self) -> None:
         os.close(self.pipe)
 
 
+UNWANTED = "is not wanted any more: this process ends"
 LATE = f"was not ready within {PATIENCE:.0f} s"
 
 
@@ -107,7 +109,7 @@ class Succession:
     def abort(self) -> None:
         """This process ends: so must one that was to follow it."""
         if self._heard is not None and not self._heard.done():
-            self._heard.set_result("is not wanted any more")
+            self._heard.set_result(UNWANTED)
 
     async def _hand_over(self, heard: asyncio.Future[str]) -> str:
         loop = asyncio.get_running_loop()
@@ -188,7 +190,7 @@ class Watched:
 
     def abort(self) -> None:
         """This process ends: so must one that was to follow it."""
-        self.heard("is not wanted any more")
+        self.heard(UNWANTED)
 
     def _failed(self, why: str, done: Callable[[str], None]) -> None:
         self._tell("upgrade_failed", level="error", detail=why)

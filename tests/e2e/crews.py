@@ -11,7 +11,6 @@ import select
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 from .callers import echo
 from .harness import Message, Sidecar, answering, eventually
@@ -24,11 +23,7 @@ class Crew(Sidecar):
 
     def pids(self) -> list[int]:
         """Of the workers that run, as the kernel knows them."""
-        found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in found if state_of(int(pid)) != "Z"]
-
-    def events(self, event: str) -> list[dict[str, Any]]:
-        return [line for line in self.log_lines() if line["event"] == event]
+        return workers_of(self.pid)
 
     def wait_workers(self, count: int, within: float = 5.0) -> list[int]:
         """So many run, and all of them serve."""
@@ -45,6 +40,12 @@ class Crew(Sidecar):
     def served_by(self) -> dict[int, int]:
         """How many connections each worker has, by pid."""
         return {pid: connections_of(pid, self.inbound[1]) for pid in self.pids()}
+
+
+def workers_of(pid: int) -> list[int]:
+    """The children of a process that run."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found if state_of(int(child)) != "Z"]
 
 
 def state_of(pid: int) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from meshproxy.control.sockets import READY
+
 from .callers import calling, deliveries, echo
-from .crews import Successive
+from .crews import Successive, workers_of
 from .harness import Origin, answering, eventually, fetch
 
 CONFIG = """
@@ -70,3 +73,56 @@ def test_the_signal_does_the_same(origin: Origin) -> None:
         pid = sidecar.admin_json("/info")["pid"]
         assert [pid] == sidecar.successors()
         assert not Path(f"/proc/{sidecar.pid}").exists() or sidecar.pid != pid
+
+
+HELD = """
+import os
+if {ready!r} in os.environ:
+    open({gate!r}, "rb").read()
+"""
+"""A `sitecustomize`: a process that is to follow another waits at a gate before it begins."""
+
+
+@BOTH
+def test_who_is_ended_half_way_ends_and_so_does_the_new_one(
+    origin: Origin, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "sitecustomize.py").write_text(HELD.format(ready=READY, gate=str(gate)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    config = CONFIG.format(workers=workers).replace(
+        "20s", "1s"
+    )  # the app's own calls go on so long
+    with (
+        Successive.running(config, app=origin.address) as sidecar,
+        ThreadPoolExecutor() as pool,
+    ):
+        asked = pool.submit(sidecar.upgrade)
+        started = eventually(lambda: sidecar.events("upgrade_started"), 10.0, "the upgrade")
+        (new,) = (line["successor"] for line in started)
+        assert fetch(sidecar.inbound, "/").status == 200, "the old one serves on"
+        sidecar.signal(signal.SIGTERM)
+        assert sidecar.process.wait(20.0) == 0
+        assert not Path(f"/proc/{new}").exists()
+        assert f"{new} is not wanted any more: this process ends" in asked.result(10.0)
+        assert sidecar.successors() == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3)])
+def test_an_upgrade_may_change_the_number_of_workers(
+    origin: Origin, before: int, after: int
+) -> None:
+    with Successive.running(CONFIG.format(workers=before), app=origin.address) as sidecar:
+        with calling(sidecar, kept=2, anew=2) as callers:
+            ledger = callers.ledger
+            sidecar.write(CONFIG.format(workers=after))
+            assert sidecar.upgrade() == ""
+            assert sidecar.process.wait(10.0) == 0
+            served = ledger.ok
+            eventually(lambda: ledger.ok > served + 50, 10.0, "traffic")
+            (new,) = sidecar.successors()
+            # One worker is one process, without anybody who looks after it.
+            eventually(lambda: len(workers_of(new)) == (after if after > 1 else 0), 5.0, "workers")
+        assert ledger.outcomes() == {"200": len(ledger.sent)}
+        assert ledger.verdicts(deliveries(origin)) == []

@@ -150,6 +150,9 @@ class Sidecar:
         whole = self.logged().rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
+    def events(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.log_lines() if line.get("event") == event]
+
     def open_files(self) -> int:
         """How many descriptors it has, sockets among them."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
