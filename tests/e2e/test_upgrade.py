@@ -126,3 +126,21 @@ def test_an_upgrade_may_change_the_number_of_workers(
             eventually(lambda: len(workers_of(new)) == (after if after > 1 else 0), 5.0, "workers")
         assert ledger.outcomes() == {"200": len(ledger.sent)}
         assert ledger.verdicts(deliveries(origin)) == []
+
+
+class Contained(Successive):
+    """The first process of a namespace, as in a container."""
+
+    def words(self) -> list[str]:
+        return ["unshare", "--pid", "--fork", "--kill-child", *super().words()]
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait(10.0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a namespace of processes")
+def test_the_first_process_of_a_container_is_replaced_by_its_orchestrator(origin: Origin) -> None:
+    with Contained.running(CONFIG.format(workers=1), app=origin.address) as sidecar:
+        assert "this is PID 1 of a container: its orchestrator replaces it" in sidecar.upgrade()
+        assert fetch(sidecar.inbound, "/").status == 200
