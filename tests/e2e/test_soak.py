@@ -3,33 +3,41 @@ whole, which also looks at memory: that takes millions."""
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from loadtests import soak, tools
 from loadtests.processes import cores
 from loadtests.soak_report import BACK
 
+ROOT = Path(__file__).resolve().parents[2]
 REQUESTS = 40_000
-WRKS = 2
+SOAK = f"""
+import json
+from loadtests.soak import run
+found = run({REQUESTS}, 1)
+print(json.dumps([found.problems, found.codes, found.base.counts, found.end.counts]))
+"""
 
 
 @pytest.mark.skipif(len(cores()) < 2, reason="needs two cores: the sidecar has one to itself")
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt-get install wrk")
 def test_f57_descriptors_tasks_and_timers_are_back_after_a_soak() -> None:
-    before = os.sched_getaffinity(0)
-    try:
-        found = soak.run(REQUESTS, WRKS)
-    except tools.MissingError as missing:
-        pytest.skip(str(missing))
-    finally:
-        os.sched_setaffinity(0, before)  # it keeps to one core
-    assert found.problems == []
-    assert sum(found.codes.values()) >= REQUESTS
-    assert any(code >= "499" for code in found.codes), "faults were among them"
-    left = {
-        name: (found.base.counts[name], found.end.counts[name])
-        for name in BACK
-        if found.end.counts[name] > found.base.counts[name]
-    }
+    # It takes all that it can get of both cores: no other test is to wait for that.
+    nicely = ["nice", "-n", "19", sys.executable, "-c", SOAK]
+    done = subprocess.run(
+        nicely, capture_output=True, text=True, timeout=300, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done
+    told: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    problems, codes, base, end = told
+    assert problems == []
+    assert sum(codes.values()) >= REQUESTS
+    assert any(code >= "499" for code in codes), "faults were among them"
+    left = {name: (base[name], end[name]) for name in BACK if end[name] > base[name]}
     assert left == {}, "more than before the load"
