@@ -150,27 +150,28 @@ logs: {{level: info, format: json, access: {{errors: true, sample: 0%}}}}
 limits: {{connections: 16000}}
 {file}"""
 
-ORIGIN = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid;
+NGINX = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid;
 worker_rlimit_nofile {files}; error_log stderr error;
 events {{ worker_connections {files}; }}
 http {{
   access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
   client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
   uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-  server {{
+"""
+"""How both of them begin, up to the first `server` or `upstream`."""
+
+ORIGIN = (
+    NGINX
+    + """  server {{
     {listens}
     location / {{ default_type application/json; return 200 '{answer}'; }}
   }}
 }}
 """
-CONTROLLED = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid;
-worker_rlimit_nofile {files}; error_log stderr error;
-events {{ worker_connections {files}; }}
-http {{
-  access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
-  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
-  uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-  upstream svc {{ {servers} keepalive 4096; keepalive_requests 100000000; }}
+)
+CONTROLLED = (
+    NGINX
+    + """  upstream svc {{ {servers} keepalive 4096; keepalive_requests 100000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{
@@ -179,3 +180,4 @@ http {{
   }}
 }}
 """
+)

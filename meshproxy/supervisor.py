@@ -63,6 +63,7 @@ class Supervisor:
         self._sockets = Sockets(bind, os.environ)
         self._rules = Rulebook(source, self._sockets.bind, log.tell, time.time, self._bugs.caught)
         self._upgrades: Watched | None = None
+        self._told: dict[str, Any] = self._rules.outcome
         self.board = Board(SEATS)
         self._crew = Crew(self.board, self._selector, self._work, log.tell)
         self._looked = 0.0
@@ -151,6 +152,8 @@ class Supervisor:
             self._look_at_the_end(now)
         elif self._rules.changed(now):
             self._reload("file")
+        elif self._rules.outcome is not self._told:
+            self._tell_outcome()  # the file cannot be looked at
         self._bugs.sweep(now)
         self._log.flush()
 
@@ -260,11 +263,10 @@ class Supervisor:
     def _reload(self, reason: Reason, done: Callable[[Outcome], None] = lambda _: None) -> None:
         fresh, outcome = self._rules.renew(reason)
         if fresh is None:
-            for worker in self._crew.workers.values():
-                self._crew.send(worker, {"do": "outcome", "outcome": self._rules.outcome})
-            done(outcome)
+            self._tell_outcome(lambda: done(outcome))
             return
-        say, files = self._rules.handed()
+        handed, files = self._rules.handed()
+        self._told = self._rules.outcome  # it is part of that
         waiting = {worker.seat for worker in self._crew.workers.values() if not worker.leaving}
 
         def adopted(seat: int, said: dict[str, Any]) -> None:
@@ -283,7 +285,7 @@ class Supervisor:
 
         for seat in tuple(waiting):
             worker = self._crew.workers[seat]
-            self._crew.ask(worker, {"do": "adopt", **say}, files, partial(adopted, seat))
+            self._crew.ask(worker, {"do": "adopt", **handed}, files, partial(adopted, seat))
         self._log.configure(self._rules.settings.file.logs)
         self._say_room()
         if not self._draining:
@@ -291,6 +293,11 @@ class Supervisor:
             self._crew.want(max(self._crew.wanted, self._rules.workers))
         if not waiting:
             over()
+
+    def _tell_outcome(self, done: Callable[[], None] = lambda: None) -> None:
+        """After `done` any worker that is asked says the same of the latest reload."""
+        self._told = self._rules.outcome
+        self._everyone({"do": "outcome", "outcome": self._told}, lambda _: done(), but=None)
 
     def _say_room(self) -> None:
         wanted = self._rules.settings.file.limits.connections

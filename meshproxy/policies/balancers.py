@@ -171,7 +171,7 @@ class RoundRobin:
         self._endpoints = endpoints
         self._turns = Turns(endpoints, random.random())
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # Pick
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
         tried = exchange.tried
         for _ in self._endpoints:
             endpoint = self._endpoints[self._turns.take()]
@@ -202,7 +202,7 @@ class ByChance:
         self._draws = Draws(endpoints)
         self._random = random.random
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # Pick
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
         endpoint = self._endpoints[self._draws.one(self._random())]
         if endpoint not in exchange.tried and allowed(endpoint, now):
             return endpoint

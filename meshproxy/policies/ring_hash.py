@@ -62,7 +62,7 @@ class RingHash:
         self._load = 0
         self._left = 0
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # Pick
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
         circle = self._ring or self._draw()
         key = self._key(exchange)
         place = ring.place(key) if key else int(self._random() * SPACE)

@@ -85,7 +85,7 @@ class Sticky:
 
         return pick_again
 
-    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # Pick
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:
         endpoint = self._named(exchange)
         if endpoint is None or not allowed(endpoint, now):
             return None

@@ -157,13 +157,13 @@ class Forward:
         says = f"{where} lets it through; its address is judged when its name is looked up"
         return [Step(says)]
 
-    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # Pick
+    def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:
         endpoint = self._destinations.peek(exchange.host)
         if endpoint is None or not allowed(endpoint, now):
             return None
         return Choice(((endpoint, 1.0),), "the host that was asked for")
 
-    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:  # Pick
+    def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
         endpoint = self._destinations.find(exchange.host)
         return endpoint if endpoint is not None and allowed(endpoint, now) else None
 

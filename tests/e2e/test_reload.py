@@ -59,7 +59,7 @@ def generation(sidecar: Sidecar) -> float:
     return sidecar.total("meshproxy_config_generation")
 
 
-def applied(sidecar: Sidecar, stamp: str, within: float = 5.0) -> None:
+def applied(sidecar: Sidecar, stamp: str, within: float = 1.0) -> None:
     """The file with that stamp is in force within so many seconds."""
 
     def seen() -> bool:
