@@ -228,35 +228,11 @@ class Supervisor:
             say = message["say"]
             if say["do"] == "order":
                 self._rules.ordered(say["order"], say["words"])
-            self._everyone(say, answer, but=worker)
+            self._crew.ask_all(say, lambda answers: answer({"answers": answers}), but=worker)
         elif do == "to":
             to = self._crew.workers.get(message["seat"])
             if to is not None:
                 self._crew.send(to, message["say"])
-
-    def _everyone(
-        self, say: dict[str, Any], answer: Callable[[dict[str, Any]], None], but: Worker | None
-    ) -> None:
-        """Ask all workers the same (`but` for one); their answers, by seat, when all are here.
-
-        One that is stuck or has just been started is told, and not waited for.
-        """
-        told = [one for one in self._crew.workers.values() if one is not but]
-        asked = [one for one in told if one.ready and not one.stuck]
-        answers: dict[str, Any] = {}
-        for one in told:
-            if one not in asked:
-                self._crew.send(one, say)
-        if not asked:
-            answer({"answers": answers})
-
-        def gather(seat: int, said: dict[str, Any]) -> None:
-            answers[str(seat)] = said
-            if len(answers) == len(asked):
-                answer({"answers": answers})
-
-        for one in asked:
-            self._crew.ask(one, say, [], partial(gather, one.seat))
 
     # Reload
 
@@ -297,7 +273,7 @@ class Supervisor:
     def _tell_outcome(self, done: Callable[[], None] = lambda: None) -> None:
         """After `done` any worker that is asked says the same of the latest reload."""
         self._told = self._rules.outcome
-        self._everyone({"do": "outcome", "outcome": self._told}, lambda _: done(), but=None)
+        self._crew.ask_all({"do": "outcome", "outcome": self._told}, lambda _: done())
 
     def _say_room(self) -> None:
         wanted = self._rules.settings.file.limits.connections

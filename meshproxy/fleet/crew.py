@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -187,6 +188,31 @@ class Crew:
         self._next += 1
         worker.waiting[self._next] = answer
         self.send(worker, {**message, "id": self._next}, files)
+
+    def ask_all(
+        self, message: dict[str, Any], answer: Callable[[dict[str, Any]], None],
+        but: Worker | None = None,
+    ) -> None:  # fmt: skip
+        """Ask all the same (`but` for one); their answers, by seat, when all are here.
+
+        One that is stuck or has just been started is told, and not waited for.
+        """
+        told = [one for one in self.workers.values() if one is not but]
+        asked = [one for one in told if one.ready and not one.stuck]
+        answers: dict[str, Any] = {}
+        for one in told:
+            if one not in asked:
+                self.send(one, message)
+        if not asked:
+            answer(answers)
+
+        def gather(seat: int, said: dict[str, Any]) -> None:
+            answers[str(seat)] = said
+            if len(answers) == len(asked):
+                answer(answers)
+
+        for one in asked:
+            self.ask(one, message, [], partial(gather, one.seat))
 
     def send(self, worker: Worker, message: dict[str, Any], files: list[int] | None = None) -> None:
         try:

@@ -38,8 +38,9 @@ class Common:
     ) -> object | None:
         """The one under `key`, made now unless one of the same `values` was made before.
 
-        The key is where they were written and what they act on, which alone says their values
-        nearly always: of two routes of one name the last is told apart by them.
+        The key is where they were written and what they act on, which should say their values
+        by itself. That they are the same is looked at all the same: a policy in a route that it
+        is not meant for is worse than one that is built twice.
         """
         known = self._policies.get(key)
         if known is not None and known[0] == values:
