@@ -30,7 +30,8 @@ from meshproxy.core.exchange import Exchange
 from meshproxy.core.report import Sample
 from meshproxy.shown import Alone
 from meshproxy.telemetry.bugs import Bugs
-from meshproxy.telemetry.metrics import BOUNDS, Telemetry, samples_of
+from meshproxy.telemetry.metrics import Telemetry, samples_of
+from meshproxy.telemetry.series import BOUNDS
 
 LINES_OF_A_ROUTE = 4 + 2 * (len(BOUNDS) + 3) + 1
 """Four counters, two histograms, one gauge."""

@@ -32,7 +32,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         requests  targets  rare  refusals  answers
         foresight  rewrites  bounds  samples
     telemetry/    counts and lines; the hot side only adds
-        metrics  families  exposition  process  istio  access_log  log  lines  otlp  story
+        metrics  series  families  exposition  process  istio  access_log  log  lines  otlp  story
         sums  tap  columns  figures  recent  versions  bugs  stacks  profile  flame
     fleet/        PROCESSES: what several workers share, and how they are started and told
         board  member  channel  tie  crew

@@ -155,15 +155,18 @@ class _Group:
 
 
 class _Leaf:
-    """The rules of one pattern: those without headers by method, the others in groups."""
+    """The rules of one pattern: those without headers by method, the others in groups.
+
+    What no rule of it needs is not there: among a thousand leaves each is cold.
+    """
 
     __slots__ = ("_any", "_by_method", "_groups", "_headed")
 
     def __init__(self) -> None:
         self._any = _NONE  # the first that asks for nothing more than its path
-        self._by_method: dict[bytes, int] = {}
+        self._by_method: dict[bytes, int] | None = None
         self._headed = _NONE  # the first that asks for headers
-        self._groups: dict[bytes, list[_Group]] = {}
+        self._groups: dict[bytes, list[_Group]] | None = None
 
     def add(self, index: int, rule: Rule) -> None:
         if rule.headers:
@@ -171,6 +174,7 @@ class _Leaf:
             for method in rule.methods or (_ANY_METHOD,):
                 self._add_headed(index, method, sorted(set(rule.headers)))
         elif rule.methods:
+            self._by_method = self._by_method or {}
             for method in rule.methods:
                 self._by_method.setdefault(method, index)
         else:
@@ -179,6 +183,7 @@ class _Leaf:
     def _add_headed(self, index: int, method: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         names = tuple(name for name, _ in headers)
         values = tuple(value for _, value in headers)
+        self._groups = self._groups or {}
         groups = self._groups.setdefault(method, [])
         group = next((group for group in groups if group.names == names), None)
         if group is None:
@@ -191,7 +196,7 @@ class _Leaf:
         found = self._any
         if found < best:
             best = found
-        if self._by_method:
+        if self._by_method is not None:
             found = self._by_method.get(method, best)
             if found < best:
                 best = found
@@ -200,8 +205,9 @@ class _Leaf:
         return best
 
     def _first_headed(self, method: bytes, header: Header, best: int) -> int:
+        groups = self._groups or {}
         for key in (method, _ANY_METHOD):
-            for group in self._groups.get(key, ()):
+            for group in groups.get(key, ()):
                 if group.lowest >= best:
                     break  # groups stand in the order of their first rule
                 found = group.by_values.get(tuple([header(name) for name in group.names]))

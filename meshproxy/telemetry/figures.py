@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from meshproxy.logic import quantile
-from meshproxy.telemetry.metrics import BOUNDS, RouteSeries, Telemetry
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.series import BOUNDS, RouteSeries
 from meshproxy.telemetry.versions import VersionSeries
 
 KEEP_EVERY = 5.0
@@ -148,17 +149,16 @@ class Readings:
 
 def count_of(row: RouteSeries, known: Count) -> Count:
     """A row's count; the one that is known already, if nothing ended since."""
-    durations = tuple(row.durations)
-    requests = sum(durations)
+    requests = row.requests()
     if requests == known.requests:
         return known
     errors = limited = 0
-    for (_, status, flags), count in row.counts.items():
+    for (_, status, flags), count in row.counts().items():
         if status >= 500:
             errors += count
         if flags and "RL" in flags.split(","):
             limited += count
-    return Count(requests, errors, limited, durations)
+    return Count(requests, errors, limited, tuple(row.durations()))
 
 
 def _of_version(series: VersionSeries, known: Count) -> Count:

@@ -15,7 +15,7 @@ from meshproxy.telemetry.exposition import Page, labelled
 from meshproxy.telemetry.families import Family
 
 if TYPE_CHECKING:
-    from meshproxy.telemetry.metrics import RouteSeries
+    from meshproxy.telemetry.series import RouteSeries
 
 REQUESTS = Family(
     "istio_requests_total", "counter", "The requests of meshproxy_requests_total, as Istio says."
@@ -74,9 +74,9 @@ class Istio:
         for ends, several in grouped.items():
             totals: dict[tuple[int, str], int] = {}
             for row in several:
-                for (_, status, flags), count in row.counts.items():
+                for (_, status, flags), count in row.counts().items():
                     totals[status, flags] = totals.get((status, flags), 0) + count
-                page.worked(len(row.counts))
+                page.worked(len(row.cells))
                 yield from page.full()
             for (status, flags), count in totals.items():
                 page.line(REQUESTS, labels[ends], _outcome(status, flags), count)
@@ -86,7 +86,7 @@ class Istio:
             counts = [0] * (len(self._bounds) + 1)
             total = 0.0
             for row in several:
-                counts = [one + more for one, more in zip(counts, row.durations, strict=True)]
+                counts = [one + more for one, more in zip(counts, row.durations(), strict=True)]
                 total += row.duration_sum
                 page.worked(3)
                 yield from page.full()

@@ -1,6 +1,6 @@
 """Counts of traffic: plain adds while requests run, text only when somebody scrapes.
 
-`RouteSeries` and `ClusterSeries` are what the data plane holds; `Telemetry` finds them again
+The data plane holds a row of `series` for each route and upstream; `Telemetry` finds them again
 by their labels after a reload, so that no counter goes back, and bounds how many there can
 be. What other rooms count comes in as samples when the page is written.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,166 +16,22 @@ from typing import TYPE_CHECKING
 from meshproxy import __version__
 from meshproxy.core.report import Sample
 from meshproxy.telemetry import families, process
-from meshproxy.telemetry.exposition import Example, Groups, Page, labelled
+from meshproxy.telemetry.exposition import Groups, Page, labelled
+from meshproxy.telemetry.series import (
+    BOUNDS,
+    COUNTS_PER_ROW,
+    OTHER,
+    ClusterSeries,
+    Room,
+    RouteSeries,
+)
 from meshproxy.telemetry.versions import Versions
 
 if TYPE_CHECKING:
-    from meshproxy.core.exchange import Exchange
     from meshproxy.telemetry.istio import Istio, Service
-
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Upper bounds in seconds, of the OpenTelemetry conventions for HTTP; a last one is infinite."""
 
 ROWS = 1000
 """Most routes, and most clusters, with series of their own; the rest share `__other__`."""
-COUNTS = 500
-COUNTS_PER_ROW = 20
-"""Most request counters: so many, and so many more for each route."""
-RESULTS = 50
-"""Most results of attempts per cluster."""
-
-OTHER = "__other__"
-SUCCESS = "success"
-_METHODS = frozenset(
-    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
-)
-_ODD_METHOD = b"_OTHER"
-_ODD = (OTHER.encode(), 0, OTHER)
-
-Key = tuple[bytes, int, str]
-"""Method, status, reason codes."""
-Examples = tuple[dict[int, Example], dict[int, Example]]
-"""By bucket, of the durations and of the times to the first byte."""
-_NO_EXAMPLES: Examples = ({}, {})
-
-
-class Room:
-    """How many more request counters there may be, and what found no room."""
-
-    __slots__ = ("dropped", "left")
-
-    def __init__(self) -> None:
-        self.left = COUNTS
-        self.dropped = 0
-
-
-class RouteSeries:
-    """What ended on one route; each histogram has one count per bound and one above all.
-
-    `bad` counts refused requests by what was wrong, of all routes of the direction together.
-    The examples are the latest sampled requests by bucket, made with the first of them.
-    """
-
-    __slots__ = (
-        "_room",
-        "_wall",
-        "bad",
-        "counts",
-        "duration_sum",
-        "durations",
-        "examples",
-        "first_byte_sum",
-        "first_bytes",
-        "in_flight",
-        "labels",
-    )
-
-    def __init__(
-        self, labels: str, room: Room, bad: dict[str, int], wall: Callable[[], float]
-    ) -> None:
-        self.labels = labels
-        self.in_flight = 0
-        self.bad = bad
-        self.counts: dict[Key, int] = {}
-        self.durations = [0] * (len(BOUNDS) + 1)
-        self.duration_sum = 0.0
-        self.first_bytes = [0] * (len(BOUNDS) + 1)
-        self.first_byte_sum = 0.0
-        self.examples = _NO_EXAMPLES
-        self._room = room
-        self._wall = wall
-
-    def ended(self, exchange: Exchange, now: float) -> None:
-        """Count one exchange; its status, codes and times are final. Adds, and never raises."""
-        flags = exchange.flags
-        key = (exchange.method, exchange.status, flags)
-        if flags:
-            self._count_bad(exchange)
-        try:
-            self.counts[key] += 1
-        except KeyError:
-            self._count_rare(key)
-        began = exchange.began
-        took = now - began
-        slot = bisect_left(BOUNDS, took)
-        self.durations[slot] += 1
-        self.duration_sum += took
-        first = exchange.first_byte
-        if first == now:
-            # Head and body came in one read, as most answers do.
-            self.first_bytes[slot] += 1
-            self.first_byte_sum += took
-        elif first:
-            took = first - began
-            self.first_bytes[bisect_left(BOUNDS, took)] += 1
-            self.first_byte_sum += took
-
-    def sampled(self, exchange: Exchange, now: float) -> None:
-        """Remember an exchange whose trace is kept, as the example of the buckets it falls in."""
-        if self.examples is _NO_EXAMPLES:
-            self.examples = ({}, {})
-        when, began, first = self._wall(), exchange.began, exchange.first_byte
-        for examples, end in zip(self.examples, (now, first), strict=True):
-            if end:
-                took = end - began
-                examples[bisect_left(BOUNDS, took)] = (exchange.trace[0], took, when)
-
-    def _count_bad(self, exchange: Exchange) -> None:
-        """The word for what was wrong, which the data plane chose; none if nothing was."""
-        refusal = exchange.refusal
-        if refusal is not None and refusal.why:
-            self.bad[refusal.why] = self.bad.get(refusal.why, 0) + 1
-
-    def _count_rare(self, key: Key) -> None:
-        """A key that is new, or never gets a counter of its own."""
-        method, status, flags = key
-        if method not in _METHODS:
-            key = (_ODD_METHOD, status, flags)
-        if key not in self.counts:
-            if self._room.left <= 0:
-                self._room.dropped += 1
-                key = _ODD
-            else:
-                self._room.left -= 1
-        self.counts[key] = self.counts.get(key, 0) + 1
-
-
-class ClusterSeries:
-    """Attempts at one upstream by result."""
-
-    __slots__ = ("_room", "labels", "results", "successes")
-
-    def __init__(self, labels: str, room: Room) -> None:
-        self.labels = labels
-        self.successes = 0
-        self.results: dict[str, int] = {}
-        self._room = room
-
-    def counts(self) -> dict[str, int]:
-        """Attempts by result, those added without a call among the successes."""
-        if not self.successes:
-            return self.results
-        return {**self.results, SUCCESS: self.results.get(SUCCESS, 0) + self.successes}
-
-    def attempted(self, result: str) -> None:
-        """Count the end of one attempt."""
-        try:
-            self.results[result] += 1
-        except KeyError:
-            if len(self.results) >= RESULTS:
-                self._room.dropped += 1
-                result = OTHER
-            self.results[result] = self.results.get(result, 0) + 1
 
 
 class Telemetry:
@@ -261,7 +116,7 @@ class Telemetry:
         The counts of one row's histogram are of one moment.
         """
         page = Page(openmetrics)
-        rows = {key: row for key, row in self._rows.items() if row.counts or row.in_flight}
+        rows = {key: row for key, row in self._rows.items() if row.cells or row.in_flight}
         yield from self._requests(page, rows.values())
         if self._istio is not None:
             yield from self._istio.render(page, rows)
@@ -278,18 +133,18 @@ class Telemetry:
         """The sums of it all, for the admin port."""
         rows, clusters = self._rows.values(), self._clusters.values()
         return {
-            "requests": sum(sum(row.counts.values()) for row in rows),
+            "requests": sum(row.requests() for row in rows),
             "in_flight": sum(row.in_flight for row in rows),
             "attempts": sum(sum(cluster.counts().values()) for cluster in clusters),
             "bad_requests": sum(sum(counts.values()) for counts in self.bad.values()),
-            "request_counters": sum(len(row.counts) for row in rows),
+            "request_counters": sum(len(row.counts()) for row in rows),
             "series_dropped": self.room.dropped,
         }
 
     def _requests(self, page: Page, rows: Collection[RouteSeries]) -> Iterator[bytes]:
         page.family(families.REQUESTS)
         for row in rows:
-            for (method, status, flags), count in tuple(row.counts.items()):
+            for (method, status, flags), count in row.counts().items():
                 code = str(status) if status else OTHER if flags == OTHER else "0"
                 more = (("method", method.decode()), ("code", code), ("flags", flags))
                 page.line(families.REQUESTS, row.labels, more, count)
@@ -297,14 +152,14 @@ class Telemetry:
         page.family(families.DURATION)
         for row in rows:
             page.histogram(
-                families.DURATION, row.labels, BOUNDS, row.durations, row.duration_sum,
+                families.DURATION, row.labels, BOUNDS, row.durations(), row.duration_sum,
                 row.examples[0],
             )  # fmt: skip
             yield from page.full()
         page.family(families.FIRST_BYTE)
         for row in rows:
             page.histogram(
-                families.FIRST_BYTE, row.labels, BOUNDS, row.first_bytes, row.first_byte_sum,
+                families.FIRST_BYTE, row.labels, BOUNDS, row.first_bytes(), row.first_byte_sum,
                 row.examples[1],
             )  # fmt: skip
             yield from page.full()

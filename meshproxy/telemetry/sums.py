@@ -16,7 +16,8 @@ import orjson
 from meshproxy.core.report import Sample
 from meshproxy.telemetry import families, process
 from meshproxy.telemetry.exposition import Groups
-from meshproxy.telemetry.metrics import RouteSeries, Telemetry
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.series import RouteSeries
 
 Told = Mapping[str, Any]
 """Plain data, as `told` makes it: what JSON can carry."""
@@ -79,19 +80,17 @@ def joined(one: Told, other: Told) -> dict[str, Any]:
 
 
 def _speaks(row: RouteSeries) -> bool:
-    return bool(row.counts or row.in_flight)
+    return bool(row.cells or row.in_flight)
 
 
 def _row(row: RouteSeries) -> dict[str, Any]:
     return {
         "in_flight": row.in_flight,
-        "counts": [
-            [method.decode(), *rest, count] for (method, *rest), count in row.counts.items()
-        ],
-        "durations": row.durations,
-        "duration_sum": row.duration_sum,
-        "first_bytes": row.first_bytes,
-        "first_byte_sum": row.first_byte_sum,
+        "cells": [[method.decode(), *rest, n] for (method, *rest), n in row.cells.items()],
+        "whole_sum": row.whole_sum,
+        "parted_sum": row.parted_sum,
+        "parted": row.parted,
+        "parted_first_sum": row.parted_first_sum,
     }
 
 
@@ -99,13 +98,12 @@ def _add(total: Telemetry, one: Told) -> None:
     for direction, route, upstream, row in one["rows"]:
         into = total.series(direction, route, upstream)
         into.in_flight += row["in_flight"]
-        for method, status, flags, count in row["counts"]:
-            key = (method.encode(), status, flags)
-            into.counts[key] = into.counts.get(key, 0) + count
-        _raise(into.durations, row["durations"])
-        _raise(into.first_bytes, row["first_bytes"])
-        into.duration_sum += row["duration_sum"]
-        into.first_byte_sum += row["first_byte_sum"]
+        for method, status, flags, place, count in row["cells"]:
+            into.add((method.encode(), status, flags, place), count)
+        into.whole_sum += row["whole_sum"]
+        into.parted_sum += row["parted_sum"]
+        _raise(into.parted, row["parted"])
+        into.parted_first_sum += row["parted_first_sum"]
     for name, results in one["clusters"].items():
         cluster = total.cluster_series(name)
         for result, count in results.items():

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from meshproxy.telemetry.metrics import BOUNDS, Telemetry
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.series import BOUNDS
 
 from .test_metrics import ended
 

@@ -11,8 +11,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
@@ -24,7 +22,8 @@ from meshproxy.core.report import Sample
 from meshproxy.core.verdict import Refusal
 from meshproxy.telemetry.exposition import PIECE
 from meshproxy.telemetry.families import FAMILIES, PROCESS
-from meshproxy.telemetry.metrics import BOUNDS, COUNTS, COUNTS_PER_ROW, ROWS, Telemetry, samples_of
+from meshproxy.telemetry.metrics import ROWS, Telemetry, samples_of
+from meshproxy.telemetry.series import BOUNDS, COUNTS, COUNTS_PER_ROW
 
 
 def ended(
@@ -461,15 +460,3 @@ def test_traffic_may_go_on_while_a_page_is_made() -> None:
             last = [each.value for each in family.samples if each.labels.get("le") == "+Inf"]
             counts = [each.value for each in family.samples if each.name.endswith("_count")]
             assert last == counts
-
-
-@given(st.lists(st.floats(0, 30), max_size=30))
-def test_buckets_grow_and_end_at_the_count(durations: list[float]) -> None:
-    telemetry = Telemetry()
-    series = telemetry.series("inbound", "r", "app")
-    for seconds in durations:
-        series.ended(ended(began=0.0), seconds)
-    counts = [sum(series.durations[: place + 1]) for place in range(len(BOUNDS) + 1)]
-    assert counts == [
-        sum(seconds <= bound for seconds in durations) for bound in (*BOUNDS, float("inf"))
-    ]

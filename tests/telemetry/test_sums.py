@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshproxy.core.report import Sample
 from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.sums import inherited, joined, lasting, samples_of, told, whole
+
+from .test_metrics import ended
+from .test_metrics import page as shown
 
 KEY = (b"GET", 200, "")
 REFUSED = "meshproxy_downstream_connections_refused_total"
@@ -19,9 +24,8 @@ def worker(requests: int, in_flight: int = 0) -> Telemetry:
     """One that has answered so many."""
     telemetry = Telemetry()
     row: Any = telemetry.series("inbound", "default", "app")
-    row.counts[KEY] = requests
-    row.durations[3] += requests
-    row.duration_sum += 0.5 * requests
+    row.add((*KEY, 3), requests)
+    row.whole_sum += 0.5 * requests
     row.in_flight = in_flight
     telemetry.cluster_series("app").results["success"] = requests
     telemetry.bad["inbound"] = {"syntax": requests}
@@ -36,7 +40,7 @@ def page(telemetry: Telemetry, *samples: Sample) -> Any:
 def counts(telemetry: Telemetry) -> tuple[Any, ...]:
     row: Any = telemetry.rows["inbound", "default", "app"]
     results = telemetry.clusters["app"].counts()["success"]
-    return row.counts[KEY], row.durations[3], row.duration_sum, row.in_flight, results
+    return row.counts()[KEY], row.durations()[3], row.duration_sum, row.in_flight, results
 
 
 def test_the_whole_is_the_sum_and_nobody_is_changed_by_it() -> None:
@@ -46,6 +50,33 @@ def test_the_whole_is_the_sum_and_nobody_is_changed_by_it() -> None:
     assert total.bad == {"inbound": {"syntax": 10}}
     assert counts(own) == (2, 2, 1.0, 1, 2)
     assert counts(whole(own, [])) == counts(own)
+
+
+REQUESTS = st.builds(
+    ended,
+    method=st.sampled_from([b"GET", b"POST", b"PURGE"]),
+    status=st.sampled_from([200, 404, 503]),
+    flags=st.sampled_from(["", "UF", "RL"]),
+    # When the answer began, in quarters of seconds, which add up exactly; the last one is at
+    # once, and 0.0 never.
+    first_byte=st.sampled_from([0.0, 100.25, 101.0]),
+    began=st.sampled_from([91.0, 99.75, 100.0]),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), REQUESTS), max_size=40))
+def test_several_workers_show_what_one_would_have(requests: list[tuple[int, Any]]) -> None:
+    alone, several = Telemetry(), [Telemetry() for _ in range(3)]
+    for who, request in requests:
+        for telemetry in (alone, several[who]):
+            telemetry.series("inbound", "default", "app").ended(request, 101.0)
+    total = shown(whole(several[0], map(page, several[1:])))
+    once = shown(alone)
+    for family in ("requests", "request_duration_seconds", "time_to_first_byte_seconds"):
+        name = f"meshproxy_{family}"
+        assert {(each.name, *each.labels.items()): each.value for each in total[name].samples} == {
+            (each.name, *each.labels.items()): each.value for each in once[name].samples
+        }
 
 
 def test_a_route_that_only_another_has_met_is_there_too() -> None:

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from meshproxy.core.exchange import Exchange
 from meshproxy.core.route import Endpoint
-from meshproxy.telemetry.metrics import BOUNDS, Telemetry
+from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.series import BOUNDS
 from meshproxy.telemetry.versions import MOST, Versioned, Versions
 
 ONE, TWO, OTHER = (Endpoint(f"10.0.0.{n}:1", f"10.0.0.{n}", 1) for n in (1, 2, 3))

@@ -1,0 +1,98 @@
+"""A row keeps few numbers and says many: what it adds up is what a plain list would say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import accumulate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshproxy.telemetry.series import BOUNDS, BUCKETS, Room, RouteSeries
+
+from .test_metrics import ended
+
+NOW = 100.0
+
+
+def row(room: Room | None = None) -> RouteSeries:
+    return RouteSeries("", room or Room(), {}, lambda: 0.0)
+
+
+REQUESTS = st.builds(
+    ended,
+    method=st.sampled_from([b"GET", b"HEAD", b"POST"]),
+    status=st.sampled_from([200, 304, 429, 502]),
+    flags=st.sampled_from(["", "RL", "UF,URX"]),
+    # Quarters and eighths add up exactly. 0.0 is no answer at all, NOW one that came at once.
+    first_byte=st.one_of(st.just(0.0), st.just(NOW), st.integers(720, 800).map(lambda n: n / 8)),
+    began=st.integers(340, 360).map(lambda n: n / 4),
+)
+
+
+def buckets(seconds: list[float]) -> list[int]:
+    """How many are at most as long as each bound, and how many there are."""
+    return [sum(one <= bound for one in seconds) for bound in (*BOUNDS, float("inf"))]
+
+
+@given(st.lists(REQUESTS, max_size=30))
+def test_a_row_says_what_a_list_of_all_requests_would(requests: list[Any]) -> None:
+    series = row()
+    for each in requests:
+        series.ended(each, NOW)
+    took = [NOW - each.began for each in requests]
+    first = [each.first_byte - each.began for each in requests if each.first_byte]
+    assert series.counts() == Counter((each.method, each.status, each.flags) for each in requests)
+    assert series.requests() == len(requests)
+    assert list(accumulate(series.durations())) == buckets(took)
+    assert list(accumulate(series.first_bytes())) == buckets(first)
+    assert series.duration_sum == sum(took)
+    assert series.first_byte_sum == sum(first)
+
+
+@given(st.lists(st.floats(0, 30), max_size=30))
+def test_each_duration_is_in_the_bucket_of_its_bound(durations: list[float]) -> None:
+    series = row()
+    for seconds in durations:
+        series.ended(ended(began=0.0), seconds)
+    assert list(accumulate(series.durations())) == buckets(durations)
+
+
+def test_one_number_is_raised_by_a_request_like_the_one_before() -> None:
+    series = row()
+    for _ in range(1000):
+        series.ended(ended(first_byte=NOW, began=NOW - 0.02), NOW)
+    assert list(series.cells.values()) == [1000]
+    assert series.parted == [0] * BUCKETS
+
+
+def test_rows_have_the_names_of_their_cells_in_common() -> None:
+    room = Room()
+    rows = [row(room) for _ in range(3)]
+    for series in rows:
+        series.ended(ended(), 101.0)
+    assert len({id(cell) for series in rows for cell in series.cells}) == 1
+
+
+@pytest.mark.parametrize("seconds", [(0.001, 9.0), (0.001, 0.001)])
+def test_a_counter_takes_room_once_however_long_its_requests_take(
+    seconds: tuple[float, ...],
+) -> None:
+    room = Room()
+    left = room.left
+    series = row(room)
+    for took in seconds:
+        series.ended(ended(began=NOW - took), NOW)
+    assert room.left == left - 1
+
+
+def test_without_room_a_request_is_counted_among_the_others() -> None:
+    room = Room()
+    room.left = 1
+    series = row(room)
+    for status in (200, 201, 200, 202):
+        series.ended(ended(status=status), 101.0)
+    assert series.counts() == {(b"GET", 200, ""): 2, (b"__other__", 0, "__other__"): 2}
+    assert room.dropped == 2
