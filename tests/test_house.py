@@ -97,7 +97,6 @@ WITHOUT_TEST: dict[str, str] = {
     "dataplane/samples.py": "counts of real connections: tests/e2e/test_telemetry.py",
     "dataplane/flow.py": "needs two transports that are full: tests/e2e/test_bodies.py",
     "dataplane/front.py": "rebinds real sockets: tests/e2e/test_reload.py",
-    "dataplane/listener.py": "a socket and its clients: tests/e2e/test_limits.py, test_reload.py",
     "dataplane/kinds.py": "a table: tests/dataplane/test_requests.py",
     "dataplane/choice.py": "part of the walk: tests/dataplane/test_conductor.py",
     "dataplane/endings.py": "part of the walk: tests/dataplane/test_conductor.py",

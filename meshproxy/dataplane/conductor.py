@@ -518,6 +518,9 @@ class Conductor:
                 release(now)
             except Exception as error:
                 self.tell_bug(error)
+        # They may lead back to the exchange, which would then wait for the collector: with
+        # thousands in a queue that alone took a third of the time.
+        exchange.deferred.clear()
         if exchange.extras is not None and exchange.extras.leader is not None:
             return  # an attempt beside another exchange, which is the one that counts
         series = exchange.route.series

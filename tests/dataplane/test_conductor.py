@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from meshproxy.core.exchange import Exchange
@@ -416,3 +418,41 @@ def test_a_silence_is_counted_from_the_last_byte() -> None:
     assert not client.transport.closed
     stage.time.pass_by(2.0)
     assert client.transport.closed
+
+
+class Ticket:
+    """What a policy reserves for an exchange, which it knows."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def release(self, now: float) -> None:
+        pass
+
+
+class Tickets:
+    def admit(self, exchange: Exchange, now: float) -> None:
+        exchange.defer(Ticket(exchange).release)
+
+
+def test_an_exchange_that_is_over_is_gone_without_the_collector() -> None:
+    """Else thousands of them keep it busy, and the event loop with it."""
+    stage = Stage([Tickets()])
+    stage.conductor.record_by(lambda exchange, now: None)
+    client = stage.client()
+    client.says(GET)
+    up = stage.connect()
+    stage.answer(up, OK)
+    stage.counts.done.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            client.says(GET)
+            stage.answer(up, OK)
+        stage.time.pass_by(1.0)
+        stage.counts.done.clear()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    assert client.hears().count(b"200 OK") == 11
