@@ -13,6 +13,11 @@ MANY = 1000
 """Clients of the endpoints' axis, whose origin takes so long that as many requests are under way:
 one endpoint then has as many connections in use as a thousand have together."""
 
+SEVERAL = ("mixed", "methods")
+ALL_OF_THEM = 12
+"""Six kinds of routes or four methods take turns in these, and cost differently: with so many
+routes each is asked for as often as with a thousand, and what grows is their number alone."""
+
 QUICK, LATE, UNEVEN = "quick", "late", "uneven"
 """The origins: one answers at once, one late, and one late by as much as chance will have it."""
 
@@ -108,8 +113,9 @@ def rows(axes: Sequence[str], most: int, clients: int, ports: Ports) -> list[Row
 
 
 def _of_kind(name: str, shape: Shape, tens: Sequence[int], upto: Sequence[int]) -> Row:
-    # Six kinds take turns in the mixed one: fewer than ten would not be all of them.
-    counts = [count for count in tens if count >= 10] if name == "mixed" else upto
+    counts = list(tens if name == "mixed" else upto)
+    if name in SEVERAL:
+        counts = [ALL_OF_THEM, *(count for count in counts if count > ALL_OF_THEM)]
     return Row(f"routes, {name}", [of_routes(shape, count) for count in counts], judged=True)
 
 
