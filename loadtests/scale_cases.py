@@ -13,10 +13,10 @@ MANY = 1000
 """Clients of the endpoints' axis, whose origin takes so long that as many requests are under way:
 one endpoint then has as many connections in use as a thousand have together."""
 
-SEVERAL = ("mixed", "methods")
-ALL_OF_THEM = 12
-"""Six kinds of routes or four methods take turns in these, and cost differently: with so many
-routes each is asked for as often as with a thousand, and what grows is their number alone."""
+ASKS = {"mixed": 12, "methods": 12}
+"""Fewest requests that take turns. Six kinds of routes or four methods do in these, and cost
+differently: so each is asked for as often with one route as with a thousand, and what grows is the
+number of routes alone. What no route is for goes to the app all the same."""
 
 QUICK, LATE, UNEVEN = "quick", "late", "uneven"
 """The origins: one answers at once, one late, and one late by as much as chance will have it."""
@@ -56,10 +56,10 @@ def of_connections(count: int) -> Case:
     return Case(count, connections=count)
 
 
-def of_routes(shape: Shape, count: int) -> Case:
-    """Each of so many routes is asked for in turn."""
+def of_routes(shape: Shape, count: int, asked: int = 0) -> Case:
+    """Each of so many routes is asked for in turn, and at least so many requests are."""
     asks = []
-    for index in range(count):
+    for index in range(max(count, asked)):
         method, path, lines = shape.ask(index)
         tenant = lines.partition(": ")[2].strip()
         asks.append(f"{method} {path} {tenant}".rstrip())
@@ -113,10 +113,9 @@ def rows(axes: Sequence[str], most: int, clients: int, ports: Ports) -> list[Row
 
 
 def _of_kind(name: str, shape: Shape, tens: Sequence[int], upto: Sequence[int]) -> Row:
-    counts = list(tens if name == "mixed" else upto)
-    if name in SEVERAL:
-        counts = [ALL_OF_THEM, *(count for count in counts if count > ALL_OF_THEM)]
-    return Row(f"routes, {name}", [of_routes(shape, count) for count in counts], judged=True)
+    counts, asked = tens if name == "mixed" else upto, ASKS.get(name, 0)
+    cases = [of_routes(shape, count, asked) for count in counts]
+    return Row(f"routes, {name}", cases, judged=True)
 
 
 def _to_endpoints(counts: Sequence[int], ports: Ports) -> list[Row]:

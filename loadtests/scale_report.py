@@ -166,8 +166,8 @@ answers at once.
 - connections: kept alive and all busy, so that the queue of a saturated proxy is in the latency;
   above 512 requests wait in the proxy's own queue. That they are opened is in the figure.
 - routes: of one kind (exact, prefix, wildcard, star, method, header), or of all six in turn; all
-  of them are asked for, one request each in turn. Where kinds or methods take turns, the first
-  point has all of them.
+  of them are asked for, one request each in turn. Where kinds or methods take turns, all of them
+  do so with one route, too: what it is not for goes to the app all the same.
 - endpoints: addresses of one service, by balancer. One alone has nothing to choose, which is the
   cheapest case. 1,000 clients ask an origin that takes 50 ms, so there are as many connections in
   use to one endpoint as to a thousand together, and what grows is their number alone.

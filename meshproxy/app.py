@@ -64,6 +64,7 @@ others waiting for 15 ms.
 
 LOOK_FOR_GARBAGE = 10_000
 """Objects that have come to be, less those that are gone, after which the collector looks."""
+
 TOGETHER = 0.1
 """Seconds until a worker that is told to end tells its supervisor: a service manager may have told
 all of us."""
