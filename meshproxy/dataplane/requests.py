@@ -75,7 +75,11 @@ def _read_fields(exchange: Exchange, parts: list[bytes], plan: Plan) -> Refusal 
             host = given.strip(b" \t")
             lines.append(name + b": " + (exchange.host or host))
         elif kind >= READ:
-            take(exchange.taken, name, given.strip(b" \t"))
+            lower = name.lower()
+            if lower in exchange.taken:
+                take(exchange.taken, lower, given.strip(b" \t"))
+            else:  # nearly all, and without a call
+                exchange.taken[lower] = given.strip(b" \t")
             if kind == READ:
                 lines.append(name + b": " + given)
         elif kind == CONNECTION:

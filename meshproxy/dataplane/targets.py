@@ -21,6 +21,8 @@ METHODS = frozenset(
      b"SEARCH", b"SUBSCRIBE", b"UNBIND", b"UNLINK", b"UNLOCK", b"UNSUBSCRIBE", b"M-SEARCH"}
 )  # fmt: skip
 """Of the methods that are registered, those that need no tunnel."""
+_SAME = {name: name for name in METHODS}
+"""One object for each, however many first lines are remembered."""
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -40,12 +42,13 @@ def read_start(exchange: Exchange, start: bytes, plan: Plan) -> Refusal | None:
     words = start.split(b" ")
     if len(words) != 3:
         return refusals.BAD_SYNTAX
-    exchange.method, target, version = words
+    method, target, version = words
+    exchange.method = _SAME.get(method, method)
     if version != b"HTTP/1.1":
         if version != b"HTTP/1.0":
             return refusals.BAD_VERSION if version[:5] == b"HTTP/" else refusals.BAD_SYNTAX
         exchange.minor = 0
-    if exchange.method not in METHODS:
+    if method not in METHODS:
         return _read_other_method(exchange, target, plan)
     if len(target) > plan.limits.uri_bytes:
         return refusals.LONG_TARGET

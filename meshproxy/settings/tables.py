@@ -29,14 +29,13 @@ class ServiceTable:
         self._routes = routes
         self._default = default
 
-    def match(self, exchange: Exchange) -> Route:
-        return self._default if self._index is None else self.find(exchange, exchange.path)
-
-    def find(self, exchange: Exchange, path: bytes) -> Route:
-        """The route of a request as if it had asked for `path`."""
+    def match(self, exchange: Exchange, path: bytes | None = None) -> Route:
+        """The route of a request, or of one as if it had asked for `path`."""
         if self._index is None:
             return self._default
-        found = self._index.find(exchange.method, folded(path), exchange.header)
+        path = folded(exchange.path if path is None else path)
+        # What `exchange.header` reads, without its frame.
+        found = self._index.find(exchange.method, path, exchange.taken.get)
         return self._default if found is None else self._routes[found]
 
 
@@ -68,7 +67,7 @@ class OutboundTable:
         host = exchange.host
         table = self._hosts.get(host) or self._hosts.get(_bare(host))
         if table is not None:
-            return table.find(exchange, exchange.path)
+            return table.match(exchange)
         return self._by_prefix(exchange)
 
     def _by_prefix(self, exchange: Exchange) -> Route:
@@ -79,7 +78,7 @@ class OutboundTable:
                 prefix = b"/".join(segments[:end])
                 table = self._prefixes.get(prefix)
                 if table is not None:
-                    return table.find(exchange, path[len(prefix) :] or b"/")
+                    return table.match(exchange, path[len(prefix) :] or b"/")
         return self._unknown
 
 
