@@ -43,6 +43,24 @@ class Peer:
         object.__setattr__(self, "key", self.address.encode())
 
 
+class Start:
+    """A request line that has one meaning, kept so that it need not be read again.
+
+    `table` is the mark of the last table of routes that was asked for it, `found` the row it
+    gave: no reference to either, so that nobody's config outlives its time here.
+    """
+
+    __slots__ = ("found", "method", "minor", "path", "table", "target")
+
+    def __init__(self, method: bytes, target: bytes, path: bytes, minor: int) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.minor = minor
+        self.table: object = None
+        self.found = 0
+
+
 class Extras:
     """What few exchanges have; made when somebody asks for it, so that the rest pay nothing.
 
@@ -88,8 +106,8 @@ class Exchange:
         "extras", "failure", "first_byte", "flags", "fresh", "held", "host", "idle_due",
         "keep_alive", "length", "lines", "method", "minor", "path", "peer", "plan", "progress",
         "refusal", "replayable", "request_id", "retry_after", "route", "sent_at", "sent_upstream",
-        "status", "taken", "target", "trace", "tried", "try_due", "tunnel", "upstream", "waiting",
-        "wake",
+        "start", "status", "taken", "target", "trace", "tried", "try_due", "tunnel", "upstream",
+        "waiting", "wake",
     )  # fmt: skip
 
     def __init__(self, client: Any, peer: Peer, plan: Plan, now: float) -> None:
@@ -103,6 +121,7 @@ class Exchange:
         self.path = b""
         self.host = b""
         self.minor = 1
+        self.start: Start | None = None  # where its first line is one that is remembered
         self.keep_alive = True
         self.length = 0
         self.lines: list[bytes] = []

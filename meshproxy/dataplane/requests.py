@@ -35,7 +35,9 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
     start, _, before = parts[0].partition(b"\r\n")
     known = targets.known_starts.get(start)
     if known is not None:
-        exchange.method, exchange.target, exchange.path, exchange.minor = known
+        exchange.start = known
+        exchange.method, exchange.target = known.method, known.target
+        exchange.path, exchange.minor = known.path, known.minor
     else:
         refusal = targets.read_start(exchange, start, plan)
         if refusal is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from meshproxy.core.exchange import Exchange
+from meshproxy.core.exchange import Exchange, Start
 from meshproxy.core.route import Plan
 from meshproxy.core.verdict import Refusal
 from meshproxy.dataplane import refusals
@@ -34,7 +34,7 @@ _HOST = re.compile(rb"(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
 MAX_REMEMBERED = 1024
 LONGEST_REMEMBERED = 128
 known_hosts: dict[bytes, bytes] = {}
-known_starts: dict[bytes, tuple[bytes, bytes, bytes, int]] = {}
+known_starts: dict[bytes, Start] = {}
 
 
 def read_start(exchange: Exchange, start: bytes, plan: Plan) -> Refusal | None:
@@ -88,7 +88,8 @@ def _read_path(exchange: Exchange, target: bytes, start: bytes) -> Refusal | Non
     if 0 < len(start) <= LONGEST_REMEMBERED:
         if len(known_starts) >= MAX_REMEMBERED:
             known_starts.clear()
-        known_starts[start] = exchange.method, exchange.target, exchange.path, exchange.minor
+        known = Start(exchange.method, exchange.target, exchange.path, exchange.minor)
+        exchange.start = known_starts[start] = known
     return None
 
 

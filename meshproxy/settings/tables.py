@@ -16,27 +16,51 @@ from meshproxy.logic.match import RouteIndex, Rule
 from meshproxy.logic.path import folded
 
 if TYPE_CHECKING:
-    from meshproxy.core.exchange import Exchange
+    from meshproxy.core.exchange import Exchange, Start
 
 
 class ServiceTable:
-    """The routes of one service or of the app: the first that matches, else the default."""
+    """The routes of one service or of the app: the first that matches, else the default.
 
-    __slots__ = ("_default", "_index", "_routes")
+    A request line that is remembered keeps the row it came to, unless header fields had a say.
+    """
+
+    __slots__ = ("_by_fields", "_by_start", "_index", "_rows")
 
     def __init__(self, rules: Sequence[Rule], routes: Sequence[Route], default: Route) -> None:
-        self._index = RouteIndex(rules) if rules else None
-        self._routes = routes
-        self._default = default
+        self._index = RouteIndex(rules)
+        self._rows = (*routes, default)
+        # What `Start.table` is where the first line alone says which row, and where it does not.
+        self._by_start = object()
+        self._by_fields = object()
 
-    def match(self, exchange: Exchange, path: bytes | None = None) -> Route:
-        """The route of a request, or of one as if it had asked for `path`."""
-        if self._index is None:
-            return self._default
-        path = folded(exchange.path if path is None else path)
+    def match(self, exchange: Exchange) -> Route:
+        start = exchange.start
+        if start is None or start.table is self._by_fields:
+            return self.match_at(exchange, exchange.path)
+        if start.table is not self._by_start:
+            self._learn(exchange, start)
+        return self._rows[start.found]
+
+    def match_at(self, exchange: Exchange, path: bytes) -> Route:
+        """The route of a request as if it had asked for `path`."""
         # What `exchange.header` reads, without its frame.
-        found = self._index.find(exchange.method, path, exchange.taken.get)
-        return self._default if found is None else self._routes[found]
+        found = self._index.find(exchange.method, folded(path), exchange.taken.get)
+        return self._rows[-1 if found is None else found]
+
+    def _learn(self, exchange: Exchange, start: Start) -> None:
+        """Find its row, and whether that is the row of all requests that begin so."""
+        asked = False
+
+        def header(name: bytes) -> bytes | None:
+            nonlocal asked
+            asked = True
+            return exchange.taken.get(name)
+
+        found = self._index.find(exchange.method, folded(start.path), header)
+        start.found = -1 if found is None else found
+        # Which fields are asked for is itself a matter of method and path.
+        start.table = self._by_fields if asked else self._by_start
 
 
 class OutboundTable:
@@ -78,7 +102,7 @@ class OutboundTable:
                 prefix = b"/".join(segments[:end])
                 table = self._prefixes.get(prefix)
                 if table is not None:
-                    return table.match(exchange, path[len(prefix) :] or b"/")
+                    return table.match_at(exchange, path[len(prefix) :] or b"/")
         return self._unknown
 
 

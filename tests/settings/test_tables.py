@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from meshproxy.core.exchange import Exchange, Peer
+from meshproxy.core.exchange import Exchange, Peer, Start
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Plan, Route
 from meshproxy.core.verdict import Refusal
+from meshproxy.logic.match import Rule
+from meshproxy.settings.tables import ServiceTable
 from tests.settings.build import build
 
 FILE = """
@@ -126,3 +131,66 @@ def test_everything_inbound_goes_to_the_app() -> None:
     assert taken(ask(plan, "/orders", "x", "POST").route) == ("app", "POST /orders", 0)
     assert taken(ask(plan, "/orders", "x").route) == ("app", "default", 0)
     assert taken(ask(plan, "*", "x", "OPTIONS").route) == ("app", "default", 0)
+
+
+METHODS, PATHS, VALUES = [b"GET", b"POST"], [b"/a", b"/a/b", b"/c/b"], [b"1", b"2"]
+RULES = st.lists(
+    st.builds(
+        Rule,
+        st.frozensets(st.sampled_from(METHODS), max_size=1),
+        st.sampled_from([b"", b"/a", b"/a/*", b"/*/b", b"/c/b"]),
+        st.lists(st.tuples(st.just(b"x"), st.sampled_from(VALUES)), max_size=1).map(tuple),
+    ),
+    max_size=4,
+)
+ASKS = st.tuples(
+    st.integers(0, 1), st.sampled_from(METHODS), st.sampled_from(PATHS), st.sampled_from(VALUES)
+)
+PEER = Peer("127.0.0.1", trusted=False, forwarded=b"")
+PLAN = build(FILE, Ledger()).plans["inbound"]
+
+
+def table_of(rules: list[Rule]) -> ServiceTable:
+    """A table that leads to its number of a row, however senseless as a route."""
+    routes: list[Any] = [*range(len(rules)), "default"]
+    return ServiceTable(rules, routes[:-1], routes[-1])
+
+
+def begun(start: Start, x: bytes) -> Exchange:
+    exchange = Exchange(None, PEER, PLAN, 0.0)
+    exchange.start, exchange.method, exchange.path = start, start.method, start.path
+    exchange.taken = {b"x": x}
+    return exchange
+
+
+@given(both=st.tuples(RULES, RULES), asks=st.lists(ASKS, max_size=30))
+def test_a_line_that_is_remembered_comes_to_the_route_it_would_come_to_anew(
+    both: tuple[list[Rule], list[Rule]], asks: list[tuple[int, bytes, bytes, bytes]]
+) -> None:
+    """Whichever of two tables it is asked for, and whatever fields the request has."""
+    tables = [table_of(rules) for rules in both]
+    starts = {(m, path): Start(m, path, path, 1) for m in METHODS for path in PATHS}
+    for which, method, path, x in asks:
+        exchange = begun(starts[method, path], x)
+        found = tables[which].match(exchange)
+        assert found == tables[which].match_at(exchange, path)
+
+
+def test_a_line_that_is_remembered_is_not_looked_up_again_but_for_the_sake_of_its_fields() -> None:
+    table = table_of([Rule(path=b"/a"), Rule(path=b"/c/*", headers=((b"x", b"1"),))])
+    plain, headed = Start(b"GET", b"/a", b"/a", 1), Start(b"GET", b"/c/b", b"/c/b", 1)
+    for x, expected in ((b"1", 1), (b"2", "default"), (b"1", 1)):
+        assert table.match(begun(headed, x)) == expected
+        assert table.match(begun(plain, x)) == 0
+    elsewhere = begun(plain, b"1")
+    elsewhere.path = b"/nobody/looks/here"
+    assert table.match(elsewhere) == 0
+
+
+def test_a_line_that_is_remembered_keeps_no_config_alive() -> None:
+    start = Start(b"GET", b"/a", b"/a", 1)
+    table = table_of([Rule(path=b"/a")])
+    table.match(begun(start, b""))
+    assert start.table is not None
+    seen = gc.get_referents(start.table)
+    assert not [each for each in seen if not isinstance(each, type)]
