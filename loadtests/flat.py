@@ -21,11 +21,16 @@ import uvloop
 from loadtests.bench_exchange import ANSWER, Rig, measure
 from loadtests.report import table
 from loadtests.shapes import BALANCERS, ROUTES, Shape, endpoints_file, request, routes_file
+from meshproxy.dataplane.targets import LONGEST_REMEMBERED
 
 WARM = 3000
 EXCHANGES = 100
 ROUTES_OF = (1, 10, 100, 1000)
 ENDPOINTS_OF = (1, 2, 10, 100, 1000)
+
+
+UNSEEN = f"?{'x' * LONGEST_REMEMBERED}"
+"""Makes a request line too long to be remembered: it is read, and its route found, each time."""
 
 
 class Runs(Protocol):
@@ -54,11 +59,16 @@ def steps(rig: Runs, count: int = EXCHANGES) -> float:
 
 
 def routed(
-    shape: Shape, count: int, place: float, loop: asyncio.AbstractEventLoop, direction: str
+    shape: Shape,
+    count: int,
+    place: float,
+    loop: asyncio.AbstractEventLoop,
+    direction: str,
+    query: str = "",
 ) -> Rig:
     """A request for the route at `place`, 0.0 to 1.0, among `count` of one shape; above 1: none."""
-    host = "svc"
-    asked = request(shape, round(place * (count - 1)), host) if place <= 1.0 else _nowhere(host)
+    host, at = "svc", round(place * (count - 1))
+    asked = request(shape, at, host, query) if place <= 1.0 else _nowhere(host)
     return Rig(routes_file(shape, count, direction), loop, direction, asked, ANSWER)
 
 
@@ -85,6 +95,10 @@ def routes(loop: asyncio.AbstractEventLoop, direction: str) -> Iterator[tuple[st
                 f"{direction}, {name}, {place}",
                 {count: routed(shape, count, share, loop, direction) for count in ROUTES_OF},
             )
+        yield (
+            f"{direction}, {name}, last, anew",
+            {count: routed(shape, count, 1.0, loop, direction, UNSEEN) for count in ROUTES_OF},
+        )
 
 
 def endpoints(loop: asyncio.AbstractEventLoop) -> Iterator[tuple[str, dict[int, Rig]]]:

@@ -101,7 +101,7 @@ class Bench:
         if case.asks:
             asks = folder / "asks"
             asks.write_text("\n".join(case.asks) + "\n")
-            script, args = "routes.lua", (str(asks),)
+            script, args = "routes.lua", (str(asks), *(["anew"] if case.anew else []))
         scenario = Scenario(str(case.count), "/small", case.connections, script, args)
         return child, ports["outbound" if case.outbound else "inbound"], scenario
 

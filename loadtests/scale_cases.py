@@ -30,7 +30,8 @@ BY_CHANCE = "random"
 class Case:
     """One point of an axis: what is added to the file, and how it is asked.
 
-    With `nginx` it is nginx that stands before these addresses, for comparison.
+    With `nginx` it is nginx that stands before these addresses, for comparison. With `anew` no
+    request line comes a second time.
     """
 
     count: int
@@ -39,6 +40,7 @@ class Case:
     service: str = ""
     connections: int = CONNECTIONS
     asks: tuple[str, ...] = ()
+    anew: bool = False
     nginx: tuple[str, ...] = ()
     origin: str = QUICK
 
@@ -56,7 +58,7 @@ def of_connections(count: int) -> Case:
     return Case(count, connections=count)
 
 
-def of_routes(shape: Shape, count: int, asked: int = 0) -> Case:
+def of_routes(shape: Shape, count: int, asked: int = 0, anew: bool = False) -> Case:
     """Each of so many routes is asked for in turn, and at least so many requests are."""
     asks = []
     for index in range(max(count, asked)):
@@ -64,7 +66,7 @@ def of_routes(shape: Shape, count: int, asked: int = 0) -> Case:
         tenant = lines.partition(": ")[2].strip()
         asks.append(f"{method} {path} {tenant}".rstrip())
     listed = "".join(f"    - {one}\n" for one in rules(shape, count))
-    return Case(count, inbound=f"  routes:\n{listed}", asks=tuple(asks))
+    return Case(count, inbound=f"  routes:\n{listed}", asks=tuple(asks), anew=anew)
 
 
 Ports = Mapping[str, int]
@@ -105,6 +107,7 @@ def rows(axes: Sequence[str], most: int, clients: int, ports: Ports) -> list[Row
         found.append(Row("connections", [of_connections(count) for count in counts]))
     if "routes" in axes:
         found += [_of_kind(name, shape, tens, upto) for name, shape in ROUTES.items()]
+        found.append(_of_kind("mixed", ROUTES["mixed"], upto, upto, anew=True))
     if "endpoints" in axes:
         found += _to_endpoints(upto, ports)
     if "workers" in axes:
@@ -112,10 +115,12 @@ def rows(axes: Sequence[str], most: int, clients: int, ports: Ports) -> list[Row
     return found
 
 
-def _of_kind(name: str, shape: Shape, tens: Sequence[int], upto: Sequence[int]) -> Row:
+def _of_kind(
+    name: str, shape: Shape, tens: Sequence[int], upto: Sequence[int], anew: bool = False
+) -> Row:
     counts, asked = tens if name == "mixed" else upto, ASKS.get(name, 0)
-    cases = [of_routes(shape, count, asked) for count in counts]
-    return Row(f"routes, {name}", cases, judged=True)
+    cases = [of_routes(shape, count, asked, anew) for count in counts]
+    return Row(f"routes, {name}{', anew' if anew else ''}", cases, judged=True)
 
 
 def _to_endpoints(counts: Sequence[int], ports: Ports) -> list[Row]:

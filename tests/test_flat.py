@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 import uvloop
 
-from loadtests.flat import PLACES, routed, spread, steps
+from loadtests.flat import PLACES, UNSEEN, routed, spread, steps
 from loadtests.shapes import BALANCERS, ROUTES, addresses, request, routes_file
 from meshproxy.logic.match import RouteIndex, Rule
 from meshproxy.settings.validate import validate
@@ -27,9 +27,9 @@ def played(run: Callable[[asyncio.AbstractEventLoop], Coroutine[None, None, floa
     return uvloop.run(on_loop())
 
 
-def of_routes(shape: str, count: int, place: str, direction: str) -> float:
+def of_routes(shape: str, count: int, place: str, direction: str, query: str = "") -> float:
     async def run(loop: asyncio.AbstractEventLoop) -> float:
-        rig = routed(ROUTES[shape], count, PLACES[place], loop, direction)
+        rig = routed(ROUTES[shape], count, PLACES[place], loop, direction, query)
         rig.run(WARM)
         return steps(rig, 50)
 
@@ -51,6 +51,15 @@ def test_the_last_of_a_thousand_routes_costs_what_the_last_of_ten_does(
 ) -> None:
     few = of_routes(shape, FEW, "last", direction)
     assert of_routes(shape, MANY, "last", direction) <= BAR * few
+
+
+@pytest.mark.parametrize("shape", ROUTES)
+def test_a_request_line_that_nobody_remembers_costs_with_a_thousand_what_it_does_with_ten(
+    shape: str,
+) -> None:
+    few = of_routes(shape, FEW, "last", "inbound", UNSEEN)
+    assert few > of_routes(shape, FEW, "last", "inbound")
+    assert of_routes(shape, MANY, "last", "inbound", UNSEEN) <= BAR * few
 
 
 @pytest.mark.parametrize("place", PLACES)
