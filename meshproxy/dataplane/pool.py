@@ -44,7 +44,7 @@ class Pool:
                     return upstream
                 upstream.close()
         exchange.waiting = True
-        endpoint.waiters.append(exchange)
+        endpoint.line_up(exchange)
         self._start(endpoint, exchange.route.connect_timeout)
         return None
 
@@ -132,6 +132,8 @@ class Pool:
     def _next_waiter(self, endpoint: Endpoint, *, fresh: bool) -> Exchange | None:
         """The oldest that still waits; one that met a stale connection wants a new one."""
         waiters = endpoint.waiters
+        if not waiters:
+            return None
         passed: list[Exchange] = []
         found: Exchange | None = None
         while waiters and found is None:

@@ -150,7 +150,7 @@ class Races:
         elif rival.waiting and leader.endpoint is not None:
             conductor.pool.forget(rival)
             leader.waiting = True
-            leader.endpoint.waiters.append(leader)
+            leader.endpoint.line_up(leader)
         conductor.conclude(rival, now)
 
 

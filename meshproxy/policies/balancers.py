@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from meshproxy.core.explanation import Choice
 from meshproxy.core.verdict import Failure
 from meshproxy.logic import balance, odds
-from meshproxy.logic.balance import Draws, Turns
+from meshproxy.logic.balance import Draws, Pairs, SoonerPairs, Turns
 from meshproxy.policies.contract import Random
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ Likely = Callable[[balance.Candidate, balance.Candidate, float], float]
 
 _CUT_SHORT = (Failure.OUTRUN, Failure.DEADLINE)
 """Attempts that others ended: how long they had taken is the least that they would have."""
-
-Preference = Callable[[balance.Candidate, balance.Candidate, float, float], bool]
-"""(one, other, now, draw) -> whether `other` is the better choice."""
 
 
 class Balancer(Protocol):
@@ -62,31 +59,25 @@ class Lone:
 class TwoChoices:
     """Of two, the first of them in turn, the better one (power of two choices)."""
 
-    __slots__ = ("_draws", "_endpoints", "_likely", "_prefers", "_random", "_says", "_turn")
+    __slots__ = ("_endpoints", "_likely", "_pair", "_pairs", "_random", "_says")
 
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
         random: Random,
-        prefers: Preference,
+        pairs: Callable[[Sequence[Endpoint]], Pairs[Endpoint]],
         likely: Likely,
         says: str,
     ) -> None:
         self._likely = likely
         self._says = says
         self._endpoints = endpoints
-        self._draws = Draws(endpoints)
-        self._turn = self._draws.turn
+        self._pairs = pairs
+        self._pair = pairs(endpoints)
         self._random = random.random
-        self._prefers = prefers
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
-        # `_drawn` without its call: this is what a request costs that has a choice.
-        endpoints = self._endpoints
-        one, other, left = self._turn(self._random())
-        better, worse = endpoints[one], endpoints[other]
-        if self._prefers(better, worse, now, left):
-            better, worse = worse, better
+        better, worse = self._pair.pair(self._random(), now)
         if better not in exchange.tried and allowed(better, now):
             return better
         return self._instead(worse, exchange, allowed, now)
@@ -97,15 +88,14 @@ class TwoChoices:
         """Who is picked when the better one of two may not be tried."""
         tried = exchange.tried
         # The other one lost, so it may be the worst of all: it has to win against one more draw.
-        another, _ = self._drawn(self._endpoints, self._draws, now)
+        another, _ = self._pair.by_chance(self._random(), now)
         able = [each for each in (worse, another) if each not in tried and allowed(each, now)]
         if able:
-            one, other = able[0], able[-1]
-            return other if self._prefers(one, other, now, self._random()) else one
+            return self._pair.ranked(able[0], able[-1], now, self._random())[0]
         left = remaining(self._endpoints, exchange, allowed, now)
         if len(left) < 2:
             return left[0] if left else None
-        return self._drawn(left, Draws(left), now)[0]
+        return self._pairs(left).by_chance(self._random(), now)[0]
 
     def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
         endpoints = self._endpoints
@@ -121,16 +111,6 @@ class TwoChoices:
         weights = [endpoint.weight for endpoint in endpoints]
         return _chosen(endpoints, odds.two_choices(weights, better, frozenset(able)), self._says)
 
-    def _drawn(
-        self, endpoints: Sequence[Endpoint], draws: Draws, now: float
-    ) -> tuple[Endpoint, Endpoint]:
-        """Two, the better one first."""
-        one, other, left = draws.two(self._random())
-        first, second = endpoints[one], endpoints[other]
-        if self._prefers(first, second, now, left):
-            return second, first
-        return first, second
-
 
 class PeakEwma:
     """Two choices by expected wait, learned from the time to the head of each answer."""
@@ -141,7 +121,7 @@ class PeakEwma:
         self, endpoints: Sequence[Endpoint], random: Random, classifier: Classifier
     ) -> None:
         says = "the better of two by expected wait: peak_ewma"
-        two = TwoChoices(endpoints, random, balance.sooner, balance.how_likely_sooner, says)
+        two = TwoChoices(endpoints, random, SoonerPairs, balance.how_likely_sooner, says)
         self.pick, self.choose = two.pick, two.choose
         self._failed = classifier.failed
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
@@ -162,8 +163,9 @@ class LoadBalancerSpec(Spec):
             return PeakEwma(endpoints, scope.random, scope.classifier)
         if self.strategy == "least_request":
             says = "the one of two that has fewer in flight: least_request"
-            prefers, likely = balance.less_crowded, balance.how_likely_less_crowded
-            return TwoChoices(endpoints, scope.random, prefers, likely, says)
+            calmer = partial(balance.Pairs, prefers=balance.less_crowded)
+            likely = balance.how_likely_less_crowded
+            return TwoChoices(endpoints, scope.random, calmer, likely, says)
         if self.strategy == "round_robin":
             return RoundRobin(endpoints, scope.random)
         if self.strategy == "ring_hash":

@@ -19,6 +19,8 @@ from meshproxy.logic.balance import (
     START,
     TAU,
     Draws,
+    Pairs,
+    SoonerPairs,
     Turns,
     expected_wait,
     how_likely_less_crowded,
@@ -331,3 +333,44 @@ def test_how_likely_the_other_is_sooner(
     assert how_likely_sooner(first, second, 100.0) == pytest.approx(share, abs=0.003)
     fewer = less_crowded(first, second, 100.0, 0.5)
     assert how_likely_less_crowded(first, second, 100.0) == float(fewer)
+
+
+@given(
+    st.lists(servers, min_size=2, max_size=6),
+    st.integers(1, 9),
+    st.lists(
+        st.tuples(draws, st.floats(0.0, 4.0), st.integers(0, 3), st.floats(0.0, 2.0)), max_size=30
+    ),
+)
+def test_pairs_by_who_is_sooner_are_those_that_sooner_prefers(
+    several: list[Server], weight: int, picks: list[tuple[float, float, int, float]]
+) -> None:
+    """The short way comes to what the long way does, whatever was learned in between."""
+    for server in several:
+        server.weight = weight
+    short, long, now = SoonerPairs(several), Pairs(several, sooner), 100.0
+    for draw, passed, load, seconds in picks:
+        now += passed
+        one, other = short.pair(draw, now)
+        expected = long.pair(draw, now)
+        if (one, other) != expected:
+            # Two that are as good but for the last bit of a float.
+            assert (other, one) == expected
+            assert expected_wait(one, now) == pytest.approx(expected_wait(other, now), rel=1e-9)
+        one.load = load
+        if seconds:
+            observe(one, seconds, now)
+
+
+@given(weights, st.lists(draws, max_size=20), st.integers(0, 2**32))
+def test_the_first_of_a_pair_is_never_the_worse_one(
+    weights: list[int], picks: list[float], seed: int
+) -> None:
+    source, several = random.Random(seed), weighing(*weights)
+    pairs = Pairs(several, less_crowded)
+    for draw in picks:
+        for drawing in (pairs.pair, pairs.by_chance):
+            one, other = drawing(draw, 0.0)
+            assert one is not other
+            assert one.load * other.weight <= other.load * one.weight
+            one.load += source.randrange(3)
