@@ -28,6 +28,9 @@ GENTLE = 0.10
 BELIEVED = 5.0
 """Seconds after which a latency that no answer confirmed is doubted; a longer one later."""
 
+NEVER = float("-inf")
+"""A time before all others."""
+
 Preference = Callable[["Candidate", "Candidate", float, float], bool]
 """(one, other, now, draw) -> whether `other` is the better choice."""
 
@@ -129,12 +132,11 @@ class Draws(Generic[C]):
     """Random choice by weight. Weights are read at the first draw, not before: a reload
     compiles its rules first and gives endpoints their new weights when it is adopted."""
 
-    __slots__ = ("_candidates", "_even", "_next", "_sums", "_weight")
+    __slots__ = ("_candidates", "_even", "_next", "_sums")
 
     def __init__(self, candidates: Sequence[C]) -> None:
         self._candidates = candidates
         self._next = 0
-        self._weight = 1  # of each, if all weigh the same
         self._even = 0  # how many, if all weigh the same
         self._sums: list[int] = []
 
@@ -188,7 +190,6 @@ class Draws(Generic[C]):
 
     def _weigh(self) -> list[int]:
         weights = [candidate.weight for candidate in self._candidates]
-        self._weight = weights[0]
         self._even = len(weights) if len(set(weights)) == 1 else 0
         self._sums = [0, *accumulate(weights)]
         return self._sums
@@ -217,47 +218,14 @@ class Pairs(Draws[C]):
         return (other, one) if self._prefers(one, other, now, draw) else (one, other)
 
 
-class SoonerPairs(Pairs[C]):
-    """Pairs by `sooner`, where all weigh the same without a call: half a microsecond less.
+def certain_until(candidates: Sequence[Candidate]) -> float:
+    """Until when `sooner` doubts no latency of these; NEVER if one weighs more than another.
 
-    At the end of each round it is noted how long nobody's latency is to be doubted, so that
-    each pick need not ask two that may be cold in the processor's cache.
+    Latencies that are confirmed meanwhile only make it later.
     """
-
-    __slots__ = ("_certain",)
-
-    def __init__(self, candidates: Sequence[C]) -> None:
-        super().__init__(candidates, sooner)
-        self._certain = 0.0
-
-    def pair(self, draw: float, now: float) -> tuple[C, C]:
-        count = self._even
-        if not count:
-            return super().pair(draw, now)
-        # `turn`
-        at = self._next
-        if at + 1 < count:
-            self._next = at + 1
-        else:
-            self._next = 0
-            self._certain = min(each.cost_at for each in self._candidates) + BELIEVED
-        draw *= count - 1
-        drawn = int(draw)
-        one, other = self._candidates[at], self._candidates[drawn + (drawn >= at)]
-        # `sooner`
-        wait, its = one.cost, other.cost
-        if not (wait and its) or (
-            now > self._certain and (one.cost_at < now - BELIEVED or other.cost_at < now - BELIEVED)
-        ):
-            return self.ranked(one, other, now, draw - drawn)
-        load, its_load = one.load, other.load
-        if load == its_load:
-            its *= its
-            wait *= wait
-            better = (draw - drawn) * (wait + its) < wait - its
-        else:
-            better = its * (self._weight + its_load) < wait * (self._weight + load)
-        return (other, one) if better else (one, other)
+    if len({each.weight for each in candidates}) > 1:
+        return NEVER
+    return min(each.cost_at if each.cost else NEVER for each in candidates) + BELIEVED
 
 
 Due = tuple[float, int, int, float]

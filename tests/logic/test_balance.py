@@ -20,8 +20,8 @@ from meshproxy.logic.balance import (
     TAU,
     Draws,
     Pairs,
-    SoonerPairs,
     Turns,
+    certain_until,
     expected_wait,
     how_likely_less_crowded,
     how_likely_sooner,
@@ -335,31 +335,17 @@ def test_how_likely_the_other_is_sooner(
     assert how_likely_less_crowded(first, second, 100.0) == float(fewer)
 
 
-@given(
-    st.lists(servers, min_size=2, max_size=6),
-    st.integers(1, 9),
-    st.lists(
-        st.tuples(draws, st.floats(0.0, 4.0), st.integers(0, 3), st.floats(0.0, 2.0)), max_size=30
-    ),
-)
-def test_pairs_by_who_is_sooner_are_those_that_sooner_prefers(
-    several: list[Server], weight: int, picks: list[tuple[float, float, int, float]]
+@given(st.lists(servers, min_size=1, max_size=6), st.floats(0.0, 110.0))
+def test_until_it_is_certain_no_latency_is_doubted_and_all_weigh_the_same(
+    several: list[Server], now: float
 ) -> None:
-    """The short way comes to what the long way does, whatever was learned in between."""
-    for server in several:
-        server.weight = weight
-    short, long, now = SoonerPairs(several), Pairs(several, sooner), 100.0
-    for draw, passed, load, seconds in picks:
-        now += passed
-        one, other = short.pair(draw, now)
-        expected = long.pair(draw, now)
-        if (one, other) != expected:
-            # Two that are as good but for the last bit of a float.
-            assert (other, one) == expected
-            assert expected_wait(one, now) == pytest.approx(expected_wait(other, now), rel=1e-9)
-        one.load = load
-        if seconds:
-            observe(one, seconds, now)
+    sure = now <= certain_until(several)
+    if len({server.weight for server in several}) > 1:
+        assert not sure
+    elif sure:
+        assert all(server.cost and server.cost_at >= now - BELIEVED - 1e-9 for server in several)
+    else:
+        assert not all(server.cost and server.cost_at > now - BELIEVED for server in several)
 
 
 @given(weights, st.lists(draws, max_size=20), st.integers(0, 2**32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from meshproxy.core.route import Endpoint
 from meshproxy.core.verdict import Failure
+from meshproxy.logic import balance
 from meshproxy.policies.balancers import Balancer
 from meshproxy.policies.load_balancer import STRATEGIES, LoadBalancerSpec
 
@@ -298,3 +300,71 @@ def test_of_very_many_only_who_may_be_picked_is_told() -> None:
 def test_who_begins_the_turns_is_not_told_as_certain() -> None:
     balancer, _ = built("round_robin", "a", "b")
     assert not balancer.choose(exchange_of(), anyone, 100.0).is_certain
+
+
+class Draws:
+    """Randomness that is written down; what is asked for beyond it is 0.5."""
+
+    def __init__(self, draws: list[float]) -> None:
+        self._draws = iter(draws)
+
+    def random(self) -> float:
+        return next(self._draws, 0.5)
+
+
+PICKS = st.lists(
+    st.tuples(
+        st.floats(0.0, 1.0, exclude_max=True),  # what is drawn
+        st.floats(0.0, 0.1),  # seconds since the pick before
+        st.integers(0, 3),  # requests in flight from then on
+        st.floats(0.001, 2.0),  # seconds that its answer took
+    ),
+    max_size=30,
+)
+
+
+@given(weight=st.integers(1, 9), costs=st.lists(st.floats(0.001, 2.0), min_size=2), picks=PICKS)
+def test_the_short_way_of_peak_ewma_comes_to_what_the_long_way_does(
+    weight: int, costs: list[float], picks: list[tuple[float, float, int, float]]
+) -> None:
+    scope = replace(
+        scope_of(*map(str, range(len(costs)))), random=Draws([draw for draw, *_ in picks])
+    )
+    endpoints, now = tuple(scope.cluster.endpoints), 100.0
+    for endpoint, cost in zip(endpoints, costs, strict=True):
+        endpoint.weight, endpoint.cost, endpoint.cost_at = weight, cost, now
+    balancer = LoadBalancerSpec.model_validate("peak_ewma").build(scope)
+    others = len(endpoints) - 1
+    for turn, (draw, passed, load, seconds) in enumerate(picks):
+        now += passed
+        one = endpoints[(turn - 1) % len(endpoints)]  # the last one begins
+        drawn = int(draw * others)
+        other = [each for each in endpoints if each is not one][drawn]
+        picked = balancer.pick(exchange_of(), anyone, now)
+        better = other if balance.sooner(one, other, now, draw * others - drawn) else one
+        waits = [balance.expected_wait(each, now) for each in (one, other)]
+        # Two may be as good but for the last bit of a float.
+        assert picked is better or waits[0] == pytest.approx(waits[1], rel=1e-9)
+        picked.load = load
+        balance.observe(picked, seconds, now)
+
+
+def test_peak_ewma_doubts_a_latency_that_nothing_confirmed_between_two_rounds_as_well() -> None:
+    balancer, (slow, *others) = built("peak_ewma", *"abcdefgh")
+    for endpoint in (slow, *others):
+        balance.observe(endpoint, 5.0 if endpoint is slow else 0.01, 100.0)
+
+    def asked(seconds: float) -> int:
+        """How often the slow one is, with an answer of somebody else each 10 ms."""
+        found, now = 0, seconds
+        while now < seconds + 2.0:
+            endpoint = balancer.pick(exchange_of(), anyone, now)
+            found += endpoint is slow
+            if endpoint is not slow:
+                balance.observe(endpoint, 0.01, now)
+            now += 0.01
+        return found
+
+    assert asked(101.0) == 0
+    assert asked(103.0) == 0
+    assert asked(105.1) > 0
