@@ -53,8 +53,8 @@ class Endpoint:
 
     __slots__ = (
         "connections", "cost", "cost_at", "dials", "guard", "healthy", "host", "idle", "idle_for",
-        "load", "name", "passed_at", "port", "ramp_since", "retired", "tier", "version", "waiters",
-        "weight", "why_not",
+        "kept", "load", "name", "passed_at", "port", "ramp_since", "retired", "tier", "version",
+        "waiters", "weight", "why_not",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,7 @@ class Endpoint:
         self.connections = 0
         self.dials = 0
         self.idle: list[Any] = []
+        self.kept = False  # the pool has it among those that have idle connections
         self.waiters: deque[Any] | tuple[()] = ()  # most never have any: a deque takes 760 bytes
         self.idle_for = IDLE_UPSTREAM
         self.retired = False

@@ -32,7 +32,7 @@ class Pool:
         self.check = heads.answer_check()
         self._dial = dial
         self._clock = clock
-        self._kept: set[Endpoint] = set()
+        self._kept: list[Endpoint] = []
 
     def take(self, exchange: Exchange, endpoint: Endpoint, now: float) -> Upstream | None:
         """An idle connection at once, or None: then `connected` or `failed` follows."""
@@ -67,7 +67,9 @@ class Pool:
             endpoint.idle_for = min(IDLE_UPSTREAM, endpoint.idle_for * RECOVERY)
         upstream.idle_since = now
         endpoint.idle.append(upstream)
-        self._kept.add(endpoint)
+        if not endpoint.kept:
+            endpoint.kept = True
+            self._kept.append(endpoint)
 
     def lost(self, upstream: Upstream) -> None:
         """An idle connection was closed by its server, or said something unasked."""
@@ -83,12 +85,12 @@ class Pool:
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long; called a few times each second."""
-        for endpoint in tuple(self._kept):
+        for endpoint in self._kept:
             idle = endpoint.idle
             while idle and now - idle[0].idle_since >= endpoint.idle_for:
                 idle.pop(0).close()
-            if not idle:
-                self._kept.discard(endpoint)
+            endpoint.kept = bool(idle)
+        self._kept = [endpoint for endpoint in self._kept if endpoint.kept]
 
     def retire(self, endpoint: Endpoint) -> None:
         """The config names this endpoint no more: busy connections end with their exchange."""
@@ -98,7 +100,7 @@ class Pool:
 
     def close(self) -> None:
         """Close idle connections; for the end of the process."""
-        for endpoint in tuple(self._kept):
+        for endpoint in self._kept:
             self.retire(endpoint)
 
     # ---- dialling

@@ -23,6 +23,32 @@ def test_an_idle_connection_is_closed_before_its_server_would() -> None:
     assert up.closed
 
 
+def test_an_endpoint_that_had_no_idle_connection_left_is_swept_again_once_it_has() -> None:
+    stage = Stage()
+    client = stage.client()
+    for _ in range(3):
+        client.says(GET)
+        up = stage.connect()
+        stage.answer(up, OK)
+        stage.pool.sweep(stage.time.now)
+        assert not up.closed
+        stage.time.pass_by(1.51)
+        stage.pool.sweep(stage.time.now)
+        assert up.closed
+        stage.pool.sweep(stage.time.now)
+
+
+def test_connections_of_an_endpoint_that_was_swept_are_closed_at_the_end_as_well() -> None:
+    stage = Stage()
+    client = stage.client()
+    client.says(GET)
+    up = stage.connect()
+    stage.answer(up, OK)
+    stage.pool.sweep(stage.time.now)
+    stage.pool.close()
+    assert up.closed
+
+
 def test_one_that_is_too_old_is_not_used_even_before_the_sweep() -> None:
     stage = Stage()
     client = stage.client()
