@@ -45,7 +45,7 @@ from meshproxy.settings.schema import (
     Service,
     Trust,
 )
-from meshproxy.settings.tables import NoService, OutboundTable, ServiceTable
+from meshproxy.settings.tables import NoService, OnlyRoute, OutboundTable, ServiceTable, Table
 from meshproxy.settings.targets import Target, tiers, versions
 from meshproxy.settings.validate import Settings, redact
 from meshproxy.settings.views import APP
@@ -254,12 +254,14 @@ class _Made:
     routes: tuple[Route, ...]
     matches: tuple[Match, ...]
 
-    def table(self, strip: int = 0) -> ServiceTable:
+    def table(self, strip: int = 0) -> Table:
         """Its table, for requests from whose target `strip` bytes are to be cut."""
         default, routes = self.default, self.routes
         if strip:
             default = replace(default, strip=strip)
             routes = tuple(replace(route, strip=strip) for route in routes)
+        if not self.matches:
+            return OnlyRoute(default)
         return ServiceTable([match.rule() for match in self.matches], routes, default)
 
     def header_names(self) -> Iterable[bytes]:
@@ -276,8 +278,8 @@ def _where(key: str) -> tuple[str, ...]:
 def _outbound_table(
     outbound: Outbound, services: Mapping[str, _Made], unknown: Route, connect: Route
 ) -> OutboundTable:
-    hosts: dict[bytes, ServiceTable] = {}
-    prefixes: dict[bytes, ServiceTable] = {}
+    hosts: dict[bytes, Table] = {}
+    prefixes: dict[bytes, Table] = {}
     for name, service in outbound.services.items():
         table = services[name].table()
         for host in service.hosts or [name.lower()]:

@@ -63,6 +63,24 @@ class ServiceTable:
         start.table = self._by_fields if asked else self._by_start
 
 
+class OnlyRoute:
+    """The table of a service, or of the app, that has no rules."""
+
+    __slots__ = ("_route",)
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    def match(self, exchange: Exchange) -> Route:  # noqa: ARG002  # a RouteTable
+        return self._route
+
+    def match_at(self, exchange: Exchange, path: bytes) -> Route:  # noqa: ARG002  # a RouteTable
+        return self._route
+
+
+Table = ServiceTable | OnlyRoute
+
+
 class OutboundTable:
     """Services by the host of the request, else by the longest prefix of its path.
 
@@ -74,8 +92,8 @@ class OutboundTable:
 
     def __init__(
         self,
-        hosts: Mapping[bytes, ServiceTable],
-        prefixes: Mapping[bytes, ServiceTable],
+        hosts: Mapping[bytes, Table],
+        prefixes: Mapping[bytes, Table],
         unknown: Route,
         connect: Route,
     ) -> None:
