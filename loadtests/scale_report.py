@@ -217,7 +217,8 @@ def _panel(panel: Any, kind: str, axes: Sequence[Axis]) -> None:
     first = next((axis for axis in axes if axis.points), None)
     if first is not None and first.judged:
         bar = BAR * first.points[min(first.points)].median(lambda one: one.cpu) * 1e6
-        panel.axhline(bar, color="tab:red", linestyle=":", linewidth=1, label="bar: +10 %")
+        label = f"{first.name.partition(', ')[2]} +10 %"
+        panel.axhline(bar, color="tab:red", linestyle=":", linewidth=1, label=label)
         highest = max(highest, bar)
     panel.set(xlabel=kind, ylabel="µs", ylim=(0, highest * 1.2 or 1.0), title=kind)
     if kind == "workers":
@@ -226,4 +227,4 @@ def _panel(panel: Any, kind: str, axes: Sequence[Axis]) -> None:
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter("{x:,.0f}")
     if panel.get_legend_handles_labels()[1]:
-        panel.legend(fontsize=8, loc="lower left")
+        panel.legend(fontsize=8, loc="lower left", ncols=2)
