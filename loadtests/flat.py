@@ -45,11 +45,13 @@ def steps(rig: Runs, count: int = EXCHANGES) -> float:
 
     def trace(frame: FrameType, event: str, _argument: Any) -> Any:
         nonlocal counted
+        frame.f_trace = trace  # which Python 3.13 wants to have before the next
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         counted += event == "opcode"
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # noqa: SLF001  # Python 3.12 and later look for it at `settrace`
     sys.settrace(trace)
     try:
         rig.run(count)

@@ -34,8 +34,12 @@ def test_the_index_names_every_page_and_each_answers() -> None:
 
 
 def test_tasks_are_json_or_text() -> None:
-    (running,) = [each for each in told("/debug/tasks").json if each["state"] == "running"]
-    assert running["coroutine"].startswith("RequestHandler.")
+    running = [each for each in told("/debug/tasks").json if each["state"] == "running"]
+    # From Python 3.12 on the connection's task starts another one for the request, at once.
+    assert [each["coroutine"].partition(".")[0] for each in running] in (
+        ["RequestHandler"],
+        ["RequestHandler", "RequestHandler"],
+    )
     text = told("/debug/tasks?format=text")
     assert text.headers["content-type"].startswith("text/plain")
     assert b", running" in text.body

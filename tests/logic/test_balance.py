@@ -252,11 +252,13 @@ def test_a_choice_costs_the_same_for_three_and_for_a_thousand(even: bool, drawin
 
         def trace(frame: FrameType, event: str, _argument: object) -> object:
             nonlocal counted
+            frame.f_trace = trace  # which Python 3.13 wants to have before the next
             frame.f_trace_opcodes = True
             counted += event == "opcode"
             return trace
 
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 and later look for it at `settrace`
         sys.settrace(trace)
         try:
             drawn(0.99)
