@@ -1,7 +1,8 @@
 """Which of several endpoints should get the next request. Draws and `now` are injected.
 
 It knows loads, weights and latencies, not what an endpoint is or whether it may be tried.
-Nothing here looks at every endpoint per pick: the cost is the same for 3 and for 1,000.
+Nothing here looks at every endpoint per pick: the cost is the same for 3 and for 1,000. What
+does, `certain_until`, is for once in as many picks as there are endpoints.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ GENTLE = 0.10
 BELIEVED = 5.0
 """Seconds after which a latency that no answer confirmed is doubted; a longer one later."""
 
-NEVER = float("-inf")
+LONG_AGO = float("-inf")
 """A time before all others."""
 
 Preference = Callable[["Candidate", "Candidate", float, float], bool]
@@ -219,13 +220,13 @@ class Pairs(Draws[C]):
 
 
 def certain_until(candidates: Sequence[Candidate]) -> float:
-    """Until when `sooner` doubts no latency of these; NEVER if one weighs more than another.
+    """Until when `sooner` doubts no latency of these; LONG_AGO if one weighs more than another.
 
     Latencies that are confirmed meanwhile only make it later.
     """
     if len({each.weight for each in candidates}) > 1:
-        return NEVER
-    return min(each.cost_at if each.cost else NEVER for each in candidates) + BELIEVED
+        return LONG_AGO
+    return min(each.cost_at if each.cost else LONG_AGO for each in candidates) + BELIEVED
 
 
 Due = tuple[float, int, int, float]

@@ -60,7 +60,7 @@ class Lone:
 class TwoChoices:
     """Of two, the first of them in turn, the better one (power of two choices)."""
 
-    __slots__ = ("_endpoints", "_likely", "_pair", "_pairs", "_random", "_says")
+    __slots__ = ("_endpoints", "_likely", "_paired", "_pairs", "_random", "_says")
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class TwoChoices:
         self._likely = likely
         self._says = says
         self._endpoints = endpoints
-        self._pairs = pairs
-        self._pair = pairs(endpoints)
+        self._paired = pairs
+        self._pairs = pairs(endpoints)
         self._random = random.random
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
-        better, worse = self._pair.pair(self._random(), now)
+        better, worse = self._pairs.pair(self._random(), now)
         if better not in exchange.tried and allowed(better, now):
             return better
         return self._instead(worse, exchange, allowed, now)
@@ -89,14 +89,14 @@ class TwoChoices:
         """Who is picked when the better one of two may not be tried."""
         tried = exchange.tried
         # The other one lost, so it may be the worst of all: it has to win against one more draw.
-        another, _ = self._pair.by_chance(self._random(), now)
+        another, _ = self._pairs.by_chance(self._random(), now)
         able = [each for each in (worse, another) if each not in tried and allowed(each, now)]
         if able:
-            return self._pair.ranked(able[0], able[-1], now, self._random())[0]
+            return self._pairs.ranked(able[0], able[-1], now, self._random())[0]
         left = remaining(self._endpoints, exchange, allowed, now)
         if len(left) < 2:
             return left[0] if left else None
-        return self._pairs(left).by_chance(self._random(), now)[0]
+        return self._paired(left).by_chance(self._random(), now)[0]
 
     def choose(self, exchange: Exchange, allowed: Allowed, now: float) -> Choice | None:  # noqa: ARG002  # nothing was tried
         endpoints = self._endpoints
@@ -130,7 +130,7 @@ class PeakEwma(TwoChoices):
         says = "the better of two by expected wait: peak_ewma"
         super().__init__(endpoints, random, sooner, balance.how_likely_sooner, says)
         self._failed = classifier.failed
-        self._certain = balance.NEVER
+        self._certain = balance.LONG_AGO
         self._last = len(endpoints) - 1
         self._at = self._last
         self._weight = 1
