@@ -51,7 +51,7 @@ demo: $(READY)
 	@$(PY) config/demo/demo.py --port-base $(PORT_BASE) $(ARGS)
 
 test: lint
-	@sh .ci/servers
+	@sh .ci/servers $(PY)
 	$(PY) -m pytest -q -W error -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 unit: $(READY)

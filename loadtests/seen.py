@@ -9,7 +9,6 @@ writes the same into RESULTS.md. The ratios are taken within a round, median ove
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import statistics
 import subprocess
 import sys
@@ -121,13 +120,9 @@ class _Stage:
     def seen(self) -> tuple[Child, int]:
         """With all that tells of it, and those who listen."""
         collector = free_port()
-        found = importlib.util.find_spec("rotel")
-        if found is None or found.origin is None:
-            raise tools.MissingError("rotel is missing: it comes with requirements-dev.lock")
-        agent = Path(found.origin).with_name("rotel-agent")
         self._group.start(
             "rotel",
-            [str(agent), "start", "--exporter", "blackhole",
+            [*tools.receiver(), "start", "--exporter", "blackhole",
              "--otlp-http-endpoint", f"127.0.0.1:{collector}",
              "--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}"],
             self._load_core,

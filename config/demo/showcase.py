@@ -29,6 +29,8 @@ class Line:
     shows: str
     shell: str
     judge: Judge
+    of_spans: bool = False
+    """It shows nothing where no collector receives them."""
 
 
 def lines(nodes: Mapping[str, Node], folder: Path) -> list[Line]:
@@ -72,6 +74,7 @@ def lines(nodes: Mapping[str, Node], folder: Path) -> list[Line]:
             f"sleep 2; grep -A5 'Trace ID *: {TRACE_ID}' {spans} | "
             "grep -E '^ *(Name|Kind) *:' | sort | uniq -c",
             judge_spans,
+            of_spans=True,
         ),
         Line(
             "the way of a request, before it is sent: every rule with its file and line",

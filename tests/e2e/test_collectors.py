@@ -6,7 +6,6 @@ its bound, and every span is accounted for. rotel, a receiver that others made, 
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import signal
 import subprocess
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from loadtests import tools
 
 from .collecting import received, spans_of
 from .harness import (
@@ -176,15 +177,12 @@ _SPAN = re.compile(
 class Rotel:
     """The agent in the foreground, and what it printed."""
 
-    def __init__(self, folder: Path) -> None:
-        found = importlib.util.find_spec("rotel")
-        assert found is not None, "rotel is among the development requirements"
-        assert found.origin is not None
+    def __init__(self, command: list[str], folder: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         self._log = folder / "rotel.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [Path(found.origin).with_name("rotel-agent"), "start", "--exporter", "blackhole",
+                [*command, "start", "--exporter", "blackhole",
                  "--otlp-http-endpoint", self.address,
                  "--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}",
                  "--debug-log", "traces", "--debug-log-verbosity", "detailed"],
@@ -209,7 +207,10 @@ class Rotel:
 
 @pytest.fixture
 def rotel(tmp_path: Path) -> Iterator[Rotel]:
-    running = Rotel(tmp_path)
+    try:
+        running = Rotel(tools.receiver(), tmp_path)
+    except tools.MissingError as missing:
+        pytest.skip(str(missing))
     try:
         yield running
     finally:
