@@ -101,7 +101,8 @@ class App:
         self._settings: Settings | None = None
         self._sockets = Sockets(bind, os.environ if ties is None else {})
         binds = self._sockets.bind if ties is None else ties.bind
-        self.parts = parts = Parts(loop, log, binds)
+        began = time.monotonic() if ties is None else ties.began
+        self.parts = parts = Parts(loop, log, binds, began)
         self._reloader: Reloader[Prepared] | Followed[Prepared] = (
             Reloader(source, self._load, self._adopt, log.tell, time.time, parts.bugs.caught,
                      self.reloaded)

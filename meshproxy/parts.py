@@ -35,14 +35,15 @@ from meshproxy.telemetry.tap import Tap
 class Parts:
     """`bind` makes listening sockets; the clock of all of them is the monotonic one.
 
-    `counted` is what is shown of the counts: those of other workers are added to ours there.
+    `counted` is what is shown of the counts: those of other workers are added to ours there, so
+    they are what came since the sidecar `began`, which may be long before this worker did.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, log: Log, bind: Bind) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: Log, bind: Bind, began: float) -> None:
         clock = time.monotonic
         self.loop = loop
         self.log = log
-        self.began = clock()
+        self.began = began
         self.ledger = Ledger()
         self.telemetry = Telemetry()
         self.counted: Callable[[], Telemetry] = lambda: self.telemetry
@@ -67,7 +68,7 @@ class Parts:
         self.exporter = Exporter(log.tell, Clocks(clock, time.time_ns, draw))
         self.watchdog = Watchdog(log.tell_now, stack_of_this_thread())
         self.memory = Memory()
-        self.strain = Strain(self.memory.used, trim, self._relieve, self.began)
+        self.strain = Strain(self.memory.used, trim, self._relieve, clock())
         self.conductor.intake.look = lambda: self.strain.look_at_memory(clock())
 
     def _relieve(self, share: float, tell: Callable[[str, str], None]) -> int:

@@ -5,6 +5,7 @@ Changes nothing by itself; what an operator tells it goes to the app.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 class Alone(Company):
     """One process: there is nobody to ask."""
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
+    def workers(self) -> Sequence[int]:
+        return (os.getpid(),)
 
     async def gather(self) -> None: ...
 

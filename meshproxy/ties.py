@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 class Ties(Company, Protocol):
     """What ties the app to the other workers of its sidecar; `worker` has it."""
 
+    @property
+    def began(self) -> float:
+        """When the sidecar did, by the monotonic clock."""
+
     def bind(self, host: str, port: int) -> socket.socket: ...
     def follow(self, app: Any, load: Any, adopt: Any) -> Followed[Any]: ...
     def joining(self) -> Sharing: ...

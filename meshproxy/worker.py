@@ -11,7 +11,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -163,6 +163,17 @@ class Ties:
         self._tie.tell("leave")
 
     # What the ports ask of the others
+
+    @property
+    def began(self) -> float:
+        return self.member.board.began
+
+    @property
+    def pid(self) -> int:
+        return self.member.board.maker
+
+    def workers(self) -> Sequence[int]:
+        return [seat.pid for seat in self.member.board.seats if seat.pid]
 
     async def gather(self) -> None:
         board, others = self.member.board, self.member.others

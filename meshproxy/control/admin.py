@@ -7,7 +7,6 @@ any page: `serving` refuses such strangers, and only POST changes something.
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
@@ -140,7 +139,8 @@ def info(view: View) -> dict[str, Any]:
         "service": asdict(view.identity),
         "meshproxy": __version__,
         "python": platform.python_version(),
-        "pid": os.getpid(),
+        "pid": view.company.pid,
+        "workers": list(view.company.workers()),
         "uptime_seconds": round(view.uptime(), 3),
         "draining": view.draining,
         "config": {"source": view.source, "generation": view.standing.generation},

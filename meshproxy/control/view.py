@@ -42,6 +42,13 @@ class Listening:
 class Company(Protocol):
     """The other workers of this sidecar, if it has any."""
 
+    @property
+    def pid(self) -> int:
+        """Of the process that leads them, to which signals for the sidecar go."""
+
+    def workers(self) -> Sequence[int]:
+        """The pids of all who serve, this one among them."""
+
     async def gather(self) -> None:
         """Hear from all of them what is shown next; whoever does not answer soon is left out."""
 
@@ -112,7 +119,7 @@ class View(Protocol):
         """Errors of the proxy itself."""
 
     def uptime(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the start of the sidecar, however young the process that answers."""
 
     def now(self) -> float:
         """The monotonic clock that state is kept by, in seconds."""

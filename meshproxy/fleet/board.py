@@ -19,6 +19,7 @@ import fcntl
 import mmap
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -73,7 +74,8 @@ def name_of(*parts: object) -> int:
 
 
 class Board:
-    """All seats, in one anonymous mapping that forked children inherit."""
+    """All seats, in one anonymous mapping that forked children inherit: who made it, when
+    (monotonic seconds), and what everybody writes there."""
 
     def __init__(self, seats: int = SEATS) -> None:
         seats += 1
@@ -88,6 +90,7 @@ class Board:
             Seat(whole[start + number * _SEAT : start + (number + 1) * _SEAT])
             for number in range(seats)
         ]
+        self.began, self.maker = time.monotonic(), os.getpid()
         self.ours = self.seats.pop()  # the supervisor's, for what the dead have counted
         self.leases = Leases()
         self._places: dict[int, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -91,6 +92,8 @@ def test_info_says_who_it_is() -> None:
     body = told(Stage(), "/info").json
     assert body["service"] == {"name": "orders", "version": "1.2"}
     assert body["uptime_seconds"] == 12.5
+    assert body["pid"] == os.getpid()
+    assert body["workers"] == [os.getpid()]
     assert body["listeners"] == [{"key": "inbound", "address": "127.0.0.1:15006", "bound": True}]
 
 

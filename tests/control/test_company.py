@@ -28,6 +28,11 @@ def test_lists_are_added_one_by_one_and_only_if_they_are_alike() -> None:
     assert added([{"open": 1}], [{"open": 1}, {"open": 2}]) == [{"open": 1}]
 
 
+def test_of_delays_the_worst_is_told() -> None:
+    assert added({"loop_lag_ms": 0.5}, {"loop_lag_ms": 40.0}) == {"loop_lag_ms": 40.0}
+    assert added({"loop_lag_ms": 40.0}, {"loop_lag_ms": 0.5}) == {"loop_lag_ms": 40.0}
+
+
 @pytest.mark.parametrize("theirs", [None, "5", True, [5], {"a": 5}])
 def test_what_is_not_of_a_kind_leaves_ours(theirs: object) -> None:
     assert added({"open": 1}, {"open": theirs}) == {"open": 1}

@@ -113,7 +113,7 @@ def test_the_admin_pages_are_the_same_whoever_answers(sidecar: Crew) -> None:
     with on_both(sidecar):
         stats: list[Any] = each(lambda: sidecar.admin_json("/stats"))
         assert len({one["connections"]["inbound"] for one in stats}) == 1, stats
-        for path in ("/clusters", "/rate-limits", "/breakers"):
+        for path in ("/info", "/clusters", "/rate-limits", "/breakers"):
             # Idle connections to the app end of themselves, so not at the first look perhaps.
             eventually(lambda path=path: _agree(sidecar, path), what=path)  # type: ignore[misc]
 
@@ -476,6 +476,22 @@ def test_f16_the_counts_of_a_killed_worker_stay_and_never_go_back(fresh: Crew) -
         os.kill(pid, signal.SIGKILL)
         seen += each(lambda: fresh.total("meshproxy_requests_total", direction="inbound"), 10)
     assert set(seen) == {total}
+
+
+def test_a_sidecar_is_as_old_as_its_supervisor(fresh: Crew) -> None:
+    def age(path: str) -> float:
+        return float(fresh.admin_json(path)["uptime_seconds"])
+
+    for pid in fresh.pids():
+        before = age("/info")
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda pid=pid: pid not in fresh.pids(), what="its end")  # type: ignore[misc]
+        now = fresh.wait_workers(2)
+        told = each(lambda: fresh.admin_json("/info"), 10)
+        assert {one["pid"] for one in told} == {fresh.pid}
+        assert {tuple(sorted(one["workers"])) for one in told} == {tuple(sorted(now))}
+        assert min(one["uptime_seconds"] for one in told) > before
+        assert min(each(lambda: age("/stats"), 10)) > before
 
 
 def test_f16_one_that_crashes_at_its_start_comes_back_ever_more_slowly(fresh: Crew) -> None:
