@@ -304,6 +304,16 @@ class App:
             os._exit(FORCED)
         self.ending.ask(in_haste=name is signal.SIGINT and at_terminal())
 
+    def abandoned(self) -> None:
+        """The supervisor is gone: nobody hears signals, nor replaces a worker that dies."""
+        if not self.ending.asked.is_set():
+            self._log.tell(
+                "supervisor_gone",
+                level="error",
+                why="it was killed or crashed: this worker ends too",
+            )
+        self.ending.ask()
+
     def _asked_alone(self) -> None:
         if self._ties is not None and not self.ending.asked.is_set():
             self._ties.leave()

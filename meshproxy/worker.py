@@ -131,7 +131,7 @@ class Ties:
             self._followed.heard(self._handed.outcome)
         for said in self._handed.orders:
             self._obey(said)
-        self._tie.open(handlers, self._app.ending.ask, self._app.parts.bugs.caught)
+        self._tie.open(handlers, self._app.abandoned, self._app.parts.bugs.caught)
         self._tie.tell("ready")
 
     def turn(self, now: float) -> None:

@@ -582,6 +582,7 @@ def test_f22_workers_end_in_good_order_when_the_supervisor_is_gone(app: Origin) 
             one.process.kill()
             one.process.wait()
             eventually(lambda: len(one.events("draining")) == 2, NOTICED, "the workers' notice")
+            assert len(one.events("supervisor_gone")) == 2
             assert client.response().status == 200
         eventually(lambda: {state_of(pid) for pid in pids} == {"Z"}, 5.0, "their end")
         assert is_free(one.inbound[1])
