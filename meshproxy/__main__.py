@@ -77,10 +77,19 @@ def _guarded(options: Namespace) -> int:
         return 1
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"meshproxy {options.command}: {place}{error.strerror or error}", file=sys.stderr)
+        said = f"{place}{error.strerror or error}{'' if place else _asked_for(error)}"
+        print(f"meshproxy {options.command}: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _asked_for(error: OSError) -> str:
+    """Where no file is named: what was called, such as what a list of system calls refuses."""
+    import traceback  # nobody who has no trouble needs it
+
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f", at {last.line or last.name}"
 
 
 def _lean() -> frozenset[str]:

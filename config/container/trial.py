@@ -5,8 +5,9 @@
 
 The container has no root, no capability, a read-only file system, config/container/seccomp.json
 as its list of system calls, and little memory. In it the sidecar serves, tunnels, reloads as a
-ConfigMap does, is asked what it must not do, and drains. Every line that is printed was seen;
-the first thing that is not as it should be ends the trial with exit code 1.
+ConfigMap does, is asked what it must not do, drains, and runs a command beside two workers. Every
+line that is printed was seen; the first thing that is not as it should be ends the trial with
+exit code 1.
 
 Where the base image cannot be had (no registry), `stand-in` makes one from this machine's Debian
 and CPython: enough to try the Dockerfile and the sidecar in it, and said so in the output.
@@ -303,9 +304,9 @@ def eventually(told: Callable[[], bool], what: str, within: float = 30.0) -> Non
 
 
 @contextmanager
-def running(tool: list[str], image: str, options: list[str]) -> Iterator[str]:
+def running(tool: list[str], image: str, options: list[str], *words: str) -> Iterator[str]:
     """The id of a container that is gone afterwards; its log is shown if the trial fails."""
-    name = run(*tool, "run", "-d", *options, image).stdout.strip()
+    name = run(*tool, "run", "-d", *options, image, *words).stdout.strip()
     try:
         yield name
     except TrialError:
@@ -406,6 +407,24 @@ def ends(tool: list[str], name: str, app: ThreadingHTTPServer) -> None:
     check(not told["State"]["OOMKilled"], "it was never out of memory")
 
 
+def runs_a_command(
+    tool: list[str], image: str, folder: Path, seccomp: Path, ports: dict[str, int]
+) -> None:
+    """Several workers, and a command that ends with a code of its own, as a Job's does."""
+    swap(folder, "workers: 2\n" + CONFIG.format(version="3", **ports))
+    command = ["/opt/meshproxy/bin/python", "-c", "import time; time.sleep(6); exit(7)"]
+    options = hardened(folder, "192m", seccomp)
+    with running(tool, image, options, "run", "--", *command) as container:
+        what = "two workers, and a command beside them"
+
+        def both() -> bool:
+            return len(json.loads(fetch(ports["admin"], "GET", "/info")[1])["workers"]) == 2
+
+        eventually(both, what)
+        code = run(*tool, "wait", container).stdout.strip()
+        check(code == "7", f"it ends as its command does, with {code}")
+
+
 def try_it(tool: list[str], image: str, memory: str, seccomp: Path) -> None:
     app = ThreadingHTTPServer(("127.0.0.1", 0), App)
     threading.Thread(target=app.serve_forever, daemon=True).start()
@@ -425,6 +444,7 @@ def try_it(tool: list[str], image: str, memory: str, seccomp: Path) -> None:
             reloads(folder, ports)
             memory_of(tool, container, memory)
             ends(tool, container, app)
+        runs_a_command(tool, image, folder, seccomp, ports)
 
 
 def main() -> int:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.crews import Crew
 from tests.e2e.harness import Client, Origin, Sidecar, eventually, fetch
 from tests.e2e.harness.client import request
+from tests.e2e.harness.sidecar import command
 
 from .confined import library
 from .tools import CONFIG, ROOT
@@ -58,6 +60,17 @@ class Confined(Sidecar):
         return [*CONFINED, *super().words()]
 
 
+class ConfinedCrew(Confined, Crew):
+    """One of several workers."""
+
+
+class Commanding(Confined):
+    """One that runs a command, which ends with a code of its own."""
+
+    def words(self) -> list[str]:
+        return [*super().words(), "--", sys.executable, "-c", "import time; time.sleep(2); exit(4)"]
+
+
 def test_a_sidecar_does_all_it_does_under_it(app: Origin) -> None:
     config = SIDECAR.replace("<port>", app.address.rpartition(":")[2])
     with Confined.running(config, app=app.address) as sidecar:
@@ -80,6 +93,48 @@ def test_a_sidecar_does_all_it_does_under_it(app: Origin) -> None:
         assert sidecar.process.wait(10) == 0
 
 
+def test_workers_do_all_they_do_under_it(app: Origin) -> None:
+    config = "workers: 2\n" + SIDECAR.replace("<port>", app.address.rpartition(":")[2])
+    with ConfinedCrew.running(config, app=app.address) as crew:
+        first = crew.wait_workers(2)
+        assert fetch(crew.inbound, "/").status == 200
+        os.kill(first[0], signal.SIGKILL)
+        eventually(lambda: first[0] not in crew.pids(), what="its end")
+        crew.wait_workers(2)
+        assert fetch(crew.outbound, "/echo/x").status == 200
+        assert len(crew.admin_json("/info")["workers"]) == 2
+        os.kill(first[1], signal.SIGSTOP)  # found stuck, looked at and killed
+        eventually(lambda: first[1] not in crew.pids(), 10.0, "its end")
+        crew.wait_workers(2)
+        crew.write(config.replace('"1"', '"2"'))
+        eventually(lambda: version(crew) == "2", what="the reload")
+        crew.signal(signal.SIGTERM)
+        assert crew.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_command_is_run_under_it(app: Origin, workers: int) -> None:
+    config = f"workers: {workers}\n" + SIDECAR.replace("<port>", app.address.rpartition(":")[2])
+    with Commanding.running(config, app=app.address) as sidecar:
+        assert sidecar.process.wait(20) == 4
+
+
+def test_what_a_list_refuses_is_named(app: Origin, tmp_path: Path) -> None:
+    profile = json.loads(PROFILE.read_text())
+    profile["syscalls"] = [one for one in profile["syscalls"] if "memfd_create" not in one["names"]]
+    narrow = tmp_path / "seccomp.json"
+    narrow.write_text(json.dumps(profile))
+    file = tmp_path / "workers.yaml"
+    file.write_text(f"version: 1\nworkers: 2\ninbound: {{app: 'http://{app.address}'}}\n")
+    done = subprocess.run(
+        [*CONFINED[:-1], str(narrow), *command("run", "-c", str(file))],
+        capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("meshproxy run: Operation not permitted, at ")
+    assert "os.memfd_create(" in done.stderr
+
+
 def version(sidecar: Sidecar) -> str:
     told: str = sidecar.admin_json("/info")["service"]["version"]
     return told
@@ -95,7 +150,7 @@ def version(sidecar: Sidecar) -> str:
         "socket.socket(40, socket.SOCK_STREAM)",
         "os.mkfifo('/tmp/confined-fifo')",
         "os.symlink('a', '/tmp/confined-link')",
-        "os.memfd_create('x')",
+        "os.memfd_create('x', 0)",
         "fcntl.ioctl(0, 0x5412, b'x')",  # TIOCSTI types into a terminal
         "libc.prctl(4, 1) == -1 and refused()",
     ],
