@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from meshproxy.control import steer
+from meshproxy.control import steer, successor  # now: an upgrade changes the files
 from meshproxy.control.followed import Followed
 from meshproxy.control.memory import trim
 from meshproxy.control.notify import Notify
+from meshproxy.control.orders import at_terminal
 from meshproxy.control.ports import Ports
 from meshproxy.control.reload import Outcome, Reloader, Source
 from meshproxy.control.rulebook import counted
 from meshproxy.control.sockets import Sockets
-from meshproxy.control.successor import Succession, why_not  # now: an upgrade changes the files
 from meshproxy.control.tasks import dated
 from meshproxy.control.view import Identity
 from meshproxy.core.checkup import Checked
@@ -113,8 +113,12 @@ class App:
         self._tasks: set[asyncio.Task[Any]] = set()
         drain = self.ending.ask if ties is None else ties.drain
         self.shown = Shown(parts, self._reloader, self.ending.asked.is_set, drain)
-        self._succession: Succession | None = None
-        self.shown.upgrade = self._upgrade if ties is None else ties.upgrade
+        self._succession = successor.Succession(
+            self._sockets, self._why_no_upgrade, log.tell, self._succeeded
+        )
+        if isinstance(self._reloader, Reloader):
+            self._reloader.held = self._why_held
+        self.shown.upgrade = self._succession.run if ties is None else ties.upgrade
         if ties is not None:
             self.shown.company = ties
             parts.counted = ties.counted
@@ -270,25 +274,24 @@ class App:
             return
         add(signal.SIGHUP, lambda: self._spawn(self._reload()))
         if self._given is None:
-            add(signal.SIGUSR2, lambda: self._spawn(self._upgrade()))
+            add(signal.SIGUSR2, lambda: self._spawn(self._succession.run()))
         for name in (signal.SIGTERM, signal.SIGINT):
             add(name, self._asked_to_end, name)
 
-    async def _upgrade(self) -> str:
-        """Have a new process take over; why not, if it did not come to that."""
-
-        def forbidden() -> str:
-            if self.ending.asked.is_set():
-                return "this process is draining"
-            return why_not(self._reloader.source, has_command=self._given is not None)
-
-        if self._succession is None:
-            self._succession = Succession(self._sockets, forbidden, self._log.tell, self._succeeded)
-        return await self._succession.run()
+    def _why_no_upgrade(self) -> str:
+        if self.ending.asked.is_set():
+            return successor.LEAVING
+        return successor.why_not(self._reloader.source, has_command=self._given is not None)
 
     def _succeeded(self, pid: int) -> None:
         self._notify.main_is(pid)
         self.ending.ask(handed_over=True)
+
+    def _why_held(self) -> str:
+        """Why no reload is to be now."""
+        if self.ending.asked.is_set():
+            return successor.LEAVING
+        return successor.UNDER_WAY if self._succession.under_way else ""
 
     async def _reload(self) -> None:
         self._notify.reloading(time.monotonic())
@@ -296,12 +299,13 @@ class App:
         self._notify.ready(self._reloader.source)
 
     def _asked_to_end(self, name: signal.Signals) -> None:
-        """The first signal drains; the second ends at once."""
-        if self.ending.asked.is_set():
+        """The first signal drains, as an order or an upgrade may have done; the second ends."""
+        if self.ending.told_again():
             self._log.tell("forced", level="warning", signal=name.name)
             if self._child is not None:
                 self._child.end()
             os._exit(FORCED)
+        self._log.tell("told_to_end", signal=name.name)
         self.ending.ask(in_haste=name is signal.SIGINT and at_terminal())
 
     def abandoned(self) -> None:
@@ -326,8 +330,7 @@ class App:
             self._ports.deafen()
         else:
             self._notify.stopping()
-        if self._succession is not None:
-            self._succession.abort()
+        self._succession.abort()
         leaving = Leaving(
             self.parts.front, self._log.tell,
             in_haste=ending.in_haste, handed_over=ending.handed_over,
@@ -359,11 +362,6 @@ def explained(settings: Settings, asked: Asked) -> dict[str, Any]:
     from meshproxy.dataplane.foresight import foresee
 
     return offline.explained(settings, asked, Kinds, foresee)
-
-
-def at_terminal() -> bool:
-    """Whether somebody may be typing."""
-    return any(os.isatty(number) for number in range(3))
 
 
 def _places(settings: Settings) -> dict[str, tuple[str, int]]:

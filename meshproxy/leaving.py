@@ -80,7 +80,8 @@ class Leaving:
     async def run(self, seconds: float, charge: Charge) -> None:
         """All of it; at the end nobody is connected any more."""
         front = self._front
-        drain = Drain(time.monotonic(), seconds, self.in_haste)
+        comes = self.handed_over or bool(front.of(INBOUND))
+        drain = Drain(time.monotonic(), seconds, self.in_haste, comes)
         self._tell("draining", seconds=seconds, connections=front.clients)
         if self.handed_over:
             # Who waits in the kernel's queue is let in by the others.
@@ -100,7 +101,8 @@ class Leaving:
                 closed = True
                 front.dismiss(mine)
             callers = sum(len(one.clients) for one in front.of(mine))
-            if waiting and closed and settled and not callers and now >= heard:
+            finished = closed and settled and not callers and now >= heard
+            if waiting and (finished or now >= drain.dismisses_at):
                 waiting = False
                 charge.dismiss()
             if self.handed_over and settled and not callers:

@@ -21,11 +21,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from meshproxy import worker as workers
-from meshproxy.app import CLEAN, FAILED, FORCED, at_terminal
+from meshproxy.app import CLEAN, FAILED, FORCED
 from meshproxy.control.notify import Notify
+from meshproxy.control.orders import at_terminal
 from meshproxy.control.reload import Outcome, Reason, Source
 from meshproxy.control.rulebook import Rulebook
 from meshproxy.control.sockets import Sockets
+from meshproxy.control.successor import LEAVING, UNDER_WAY, Watched, why_not
 from meshproxy.dataplane.listener import bind
 from meshproxy.dataplane.room import Room, descriptors, say_capped
 from meshproxy.fleet.board import SEATS, Board
@@ -40,7 +42,6 @@ from meshproxy.telemetry.log import Log
 if TYPE_CHECKING:
     from meshproxy.control.child import Ward
     from meshproxy.control.given import Given
-    from meshproxy.control.successor import Watched
 
 TICK = 0.1
 """Seconds between two looks at the workers' beats, and at the file."""
@@ -68,11 +69,12 @@ class Supervisor:
         self._crew = Crew(self.board, self._selector, self._work, log.tell)
         self._looked = 0.0
         self._draining = False
+        self._told_to_end = False
         self._drain_ends = 0.0
         self._signals: list[int] = []
         self._code = CLEAN
         self._forced = False
-        self._closes_at = 0.0
+        self._closes_at = self._dismisses_at = 0.0
         self._child: Ward | None = None
         self._run_child = given
         self._drained: set[int] = set()
@@ -150,7 +152,7 @@ class Supervisor:
             self._upgrades.look(now)
         if self._draining:
             self._look_at_the_end(now)
-        elif self._rules.changed(now):
+        elif not self._why_held() and self._rules.changed(now):
             self._reload("file")
         elif self._rules.outcome is not self._told:
             self._tell_outcome()  # the file cannot be looked at
@@ -164,7 +166,7 @@ class Supervisor:
         if self._child is not None:
             if now >= self._drain_ends - GRACE:
                 self._child.end()
-            elif self._drained >= self._crew.workers.keys():
+            elif self._drained >= self._crew.workers.keys() or now >= self._dismisses_at:
                 self._child.dismiss()
         if now >= self._drain_ends and self._crew.workers:
             self._crew.kill()
@@ -237,6 +239,10 @@ class Supervisor:
     # Reload
 
     def _reload(self, reason: Reason, done: Callable[[Outcome], None] = lambda _: None) -> None:
+        why = self._why_held()
+        if why:
+            done(self._rules.put_off(reason, why))
+            return
         fresh, outcome = self._rules.renew(reason)
         if fresh is None:
             self._tell_outcome(lambda: done(outcome))
@@ -269,6 +275,12 @@ class Supervisor:
             self._crew.want(max(self._crew.wanted, self._rules.workers))
         if not waiting:
             over()
+
+    def _why_held(self) -> str:
+        """Why no reload is to be now: nobody would accept on what it binds."""
+        if self._draining:
+            return LEAVING
+        return UNDER_WAY if self._upgrades is not None and self._upgrades.under_way else ""
 
     def _tell_outcome(self, done: Callable[[], None] = lambda: None) -> None:
         """After `done` any worker that is asked says the same of the latest reload."""
@@ -308,24 +320,24 @@ class Supervisor:
                     self._child.signal(number)
                 elif self._run_child is None:
                     self._upgrade()
-            elif self._draining:
+            elif self._told_to_end:
                 self._log.tell("forced", level="warning", signal=signal.Signals(number).name)
                 self._crew.kill()
                 self._code, self._forced = FORCED, True
                 if self._child is not None:
                     self._child.end()
             else:
+                self._told_to_end = True
+                self._log.tell("told_to_end", signal=signal.Signals(number).name)
                 self._drain(haste=number == signal.SIGINT and at_terminal())
 
     def _upgrade(self, done: Callable[[str], None] = lambda _: None) -> None:
         """Start a successor; `done` hears how it went, and the log tells it."""
-        from meshproxy.control.successor import Watched, why_not  # once in a long life
-
         if self._upgrades is None:
             tell = self._log.tell
             self._upgrades = Watched(self._sockets, self._selector, tell, self._succeeded)
         why = why_not(self._rules.name, has_command=self._run_child is not None)
-        why = "this process is draining" if self._draining else why
+        why = LEAVING if self._draining else why
         self._upgrades.start(why, time.monotonic(), done)
 
     def _succeeded(self, pid: int) -> None:
@@ -344,9 +356,11 @@ class Supervisor:
             self._notify.stopping()
         if self._upgrades is not None:
             self._upgrades.abort()
-        drain = Drain(time.monotonic(), self._rules.settings.file.shutdown.drain, haste)
+        file = self._rules.settings.file
+        comes = file.inbound is not None
+        drain = Drain(time.monotonic(), file.shutdown.drain, haste, comes)
         self._drain_ends = drain.ends + GRACE
-        self._closes_at = drain.welcomes_until
+        self._closes_at, self._dismisses_at = drain.welcomes_until, drain.dismisses_at
         self._log.tell("draining", seconds=drain.seconds, workers=len(self._crew.workers))
         self._crew.drain(haste=haste, handed_over=handed_over)
 

@@ -40,15 +40,21 @@ class Ending:
     """That the sidecar is to leave: asked for once. `in_haste` for somebody who waits at a
     terminal, or where nobody is left to ask; `handed_over` where others let in who comes now."""
 
-    __slots__ = ("asked", "handed_over", "in_haste")
+    __slots__ = ("_told", "asked", "handed_over", "in_haste")
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.in_haste = False
         self.handed_over = False
+        self._told = False
 
     def ask(self, *, in_haste: bool = False, handed_over: bool = False) -> None:
         """Begin to leave."""
         if not self.asked.is_set():
             self.in_haste, self.handed_over = in_haste, handed_over
             self.asked.set()
+
+    def told_again(self) -> bool:
+        """A signal says so: whether it is the second, whatever else has begun the end."""
+        again, self._told = self._told, True
+        return again

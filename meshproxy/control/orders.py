@@ -6,6 +6,7 @@ knows who gave it. What an order does to a piece of state is that state's own.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -21,6 +22,11 @@ class Ordered(Protocol):
     def now(self) -> float: ...
     def set_level(self, level: str) -> None: ...
     def tell(self, event: str, /, *, level: str = "info", **fields: Any) -> None: ...
+
+
+def at_terminal() -> bool:
+    """Whether an operator may be typing."""
+    return any(os.isatty(number) for number in range(3))
 
 
 def obey(view: Ordered, order: str, words: Mapping[str, str]) -> dict[str, Any]:

@@ -75,6 +75,12 @@ class Standing:
     errors: tuple[str, ...] = ()
 
 
+def put_off(tell: Callable[..., None], reason: Reason, why: str, standing: Standing) -> Outcome:
+    """A reload that was asked for at the wrong time; it says nothing of the file."""
+    tell("reload_put_off", level="warning", reason=reason, why=why)
+    return Outcome(False, reason, standing.generation, standing.digest, (f"not now: {why}",))
+
+
 class Reloader(Generic[P]):
     """Loads what the source holds and has it adopted.
 
@@ -82,11 +88,12 @@ class Reloader(Generic[P]):
     mistakes. `adopt` puts it in force and must be all or nothing: raising ConfigError or
     OSError (a port that is taken) leaves the old one as it was. `tell` writes a log line,
     `caught` hears of bugs in all of this, and `over` how each reload went, when everything
-    else knows.
+    else knows. `held` says why there are to be none now: whoever leaves, or is just being
+    followed by another process, must not take that one's addresses.
     """
 
     __slots__ = ("_adopt", "_caught", "_content", "_load", "_lock", "_over", "_source", "_tell",
-                 "_trouble", "_wall", "snapshot", "standing")  # fmt: skip
+                 "_trouble", "_wall", "held", "snapshot", "standing")  # fmt: skip
 
     def __init__(
         self,
@@ -108,6 +115,7 @@ class Reloader(Generic[P]):
         self._lock = asyncio.Lock()
         self._content = b""
         self._trouble: str | None = None
+        self.held: Callable[[], str] = str
         self.snapshot: Snapshot | None = None
         self.standing = Standing()
 
@@ -124,6 +132,9 @@ class Reloader(Generic[P]):
     async def reload(self, reason: Reason) -> Outcome:
         """Take what the source holds now; never raises for what is wrong with it."""
         async with self._lock:
+            why = self.held()
+            if why:
+                return put_off(self._tell, reason, why, self.standing)
             try:
                 return await self._renew(reason)
             except ConfigError as error:
@@ -139,7 +150,8 @@ class Reloader(Generic[P]):
         """Look at the source for ever; cancel it to stop."""
         while True:
             await asyncio.sleep(SOON if self._source.settling else EACH)
-            await self.look()
+            if not self.held():
+                await self.look()
 
     async def look(self) -> Outcome | None:
         """One look: reload if the file has new content, and say once if it cannot be read."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from meshproxy.control.changes import changes
-from meshproxy.control.reload import EACH, SOON, Outcome, Reason, Source
+from meshproxy.control.reload import EACH, SOON, Outcome, Reason, Source, Standing, put_off
 from meshproxy.settings.errors import ConfigError
 from meshproxy.settings.validate import Settings, validate
 from meshproxy.settings.views import dotted, listeners
@@ -125,6 +125,11 @@ class Rulebook:
         )
         self._orders.clear()  # the file's word again
         return fresh, self._over(outcome)
+
+    def put_off(self, reason: Reason, why: str) -> Outcome:
+        """A reload that was asked for at the wrong time."""
+        standing = Standing(self._generation, self.settings.digest)
+        return put_off(self._tell, reason, why, standing)
 
     def _refused(self, reason: Reason, errors: list[str]) -> Outcome:
         digest = self.settings.digest

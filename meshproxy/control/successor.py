@@ -65,6 +65,8 @@ class Successor:
         os.close(self.pipe)
 
 
+UNDER_WAY = "an upgrade is under way"
+LEAVING = "this process is draining"
 UNWANTED = "is not wanted any more: this process ends"
 LATE = f"was not ready within {PATIENCE:.0f} s"
 
@@ -93,9 +95,13 @@ class Succession:
         self._over = over
         self._heard: asyncio.Future[str] | None = None
 
+    @property
+    def under_way(self) -> bool:
+        return self._heard is not None
+
     async def run(self) -> str:
         """Start a successor and leave to it; why not, if it did not come to that."""
-        why = self._forbidden() or ("an upgrade is under way" if self._heard else "")
+        why = self._forbidden() or (UNDER_WAY if self._heard else "")
         if not why:
             self._heard = asyncio.get_running_loop().create_future()
             try:
@@ -153,9 +159,13 @@ class Watched:
         self._ends = 0.0
         self._done: Callable[[str], None] = lambda _: None
 
+    @property
+    def under_way(self) -> bool:
+        return self._successor is not None
+
     def start(self, forbidden: str, now: float, done: Callable[[str], None]) -> None:
         """Start a successor, unless something forbids it."""
-        why = forbidden or ("an upgrade is under way" if self._successor is not None else "")
+        why = forbidden or (UNDER_WAY if self._successor is not None else "")
         if why:
             self._failed(why, done)
             return

@@ -15,7 +15,7 @@ MOMENT = 5.0
 only then (semantics of Kubernetes; Linkerd's and Istio's own waits are of this size)."""
 
 SHARE = 0.25
-"""Of the whole time, at most so much."""
+"""Of the whole time, at most so much; and so much is kept for the app to end in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,13 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Begun at `began`, over at `ends`. `in_haste` for somebody who waits at a terminal."""
+    """Begun at `began`, over at `ends`. `in_haste` for somebody who waits at a terminal;
+    `has_callers` if there is a side at which any may come."""
 
     began: float
     seconds: float
     in_haste: bool = False
+    has_callers: bool = True
 
     @property
     def ends(self) -> float:
@@ -46,8 +48,18 @@ class Drain:
     @property
     def welcomes_until(self) -> float:
         """Until then new callers are let in."""
-        moment = 0.0 if self.in_haste else min(MOMENT, self.seconds * SHARE)
-        return self.began + moment
+        at_once = self.in_haste or not self.has_callers
+        return self.began + (0.0 if at_once else self._moment)
+
+    @property
+    def dismisses_at(self) -> float:
+        """When an app that is ours to stop is told to end, whoever still waits for an answer of
+        it: a socket that stays open for hours must not cost it its own end."""
+        return self.ends - self._moment
+
+    @property
+    def _moment(self) -> float:
+        return min(MOMENT, self.seconds * SHARE)
 
     def may_leave(self, scene: Scene, now: float) -> bool:
         """Whether nothing is left to do, or no time."""

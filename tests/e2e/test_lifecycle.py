@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from .harness import (
     lasting,
     reply,
 )
+from .harness.client import request
 from .harness.sidecar import environment
 
 CONFIG = """
@@ -181,6 +184,67 @@ def test_f21_a_second_signal_ends_at_once(
             assert sidecar.process.wait(5.0) == 2
 
 
+@BOTH
+@pytest.mark.parametrize("signals", [1, 2])
+def test_an_order_to_drain_is_no_first_signal(origin: Origin, workers: int, signals: int) -> None:
+    finish = threading.Event()
+
+    def late(peer: Conversation) -> None:
+        if peer.head() is not None:
+            finish.wait(20.0)
+            peer.send(reply(body=b"late"))
+
+    with (
+        Origin.running(late) as app,
+        Sidecar.running(config(workers, "60s"), app=app.address, other=origin.address) as sidecar,
+        Client(sidecar.inbound) as client,
+    ):
+        client.send(request("GET", "/", {"Host": "x"}))
+        eventually(lambda: app.requests, 5.0, "the request")
+        assert fetch(sidecar.admin, "/drain", "POST", headers={"Host": "127.0.0.1"}).status == 202
+        eventually(lambda: sidecar.probe("/readyz").status == 503, 2.0, "unready")
+        sidecar.signal(signal.SIGTERM)
+        if signals == 2:
+            eventually(lambda: sidecar.logged().count('"told_to_end"') == 1, 2.0, "it is heard")
+            sidecar.signal(signal.SIGTERM)
+            assert sidecar.process.wait(5.0) == 2
+            return
+        finish.set()
+        assert client.response().status == 200
+        app.stop()
+        assert sidecar.process.wait(20.0) == 0
+
+
+@BOTH
+def test_who_leaves_reloads_no_more(origin: Origin, workers: int) -> None:
+    given = {"app": origin.address, "other": origin.address}
+    with Sidecar.running(config(workers, "60s"), **given) as sidecar:
+        sidecar.signal(signal.SIGTERM)
+        eventually(lambda: sidecar.probe("/readyz").status == 503, 2.0, "unready")
+        sidecar.write(config(workers, "60s").replace("<inbound>", "<moved>"))
+        sidecar.signal(signal.SIGHUP)
+        told = sidecar.reload()
+        assert told.status == 422
+        assert json.loads(told.body)["errors"] == ["not now: this process is draining"]
+        eventually(lambda: sidecar.logged().count('"reload_put_off"') == 2, 2.0, "both are told")
+        with pytest.raises(ConnectionRefusedError):
+            Client(sidecar.where("moved")).close()
+        assert '"config_reloaded"' not in sidecar.logged()
+        for _ in range(2):
+            sidecar.signal(signal.SIGTERM)
+        sidecar.process.wait(5.0)
+
+
+@BOTH
+def test_where_no_callers_come_an_idle_one_leaves_at_once(origin: Origin, workers: int) -> None:
+    lines = config(workers, "60s").splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("inbound"))
+    with Sidecar.running(text, other=origin.address) as sidecar:
+        sidecar.signal(signal.SIGTERM)
+        # With a side for callers it would be 5 s.
+        assert sidecar.process.wait(4.0) == 0
+
+
 def test_a_service_manager_may_tell_all_processes_at_once(origin: Origin) -> None:
     given = {"app": origin.address, "other": origin.address}
     with Sidecar.running(config(2), **given) as sidecar:
@@ -241,6 +305,51 @@ def test_gunicorn_calls_out_at_import_and_at_its_end(tmp_path: Path, workers: in
 
 def answers(address: tuple[str, int]) -> bool:
     return fetch(address, "/").status == 200
+
+
+STREAMING = """
+import http.server, os, signal, sys, threading, time, urllib.request
+class Endless(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        while True:
+            self.wfile.write(b"x")
+            time.sleep(0.05)
+def last(*_):
+    urllib.request.urlopen(os.environ["OTHER_URL"] + "/last", timeout=5)
+    os._exit(4)
+signal.signal(signal.SIGTERM, last)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Endless).serve_forever()
+"""
+
+
+@BOTH
+def test_an_app_is_told_to_end_though_a_caller_stays(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "streaming.py").write_text(STREAMING)
+    with Origin.running(answering(reply(body=b"other"))) as other:
+        app = closed_port()
+
+        class Streaming(Wrapped):
+            COMMAND = (sys.executable, str(tmp_path / "streaming.py"), app.rpartition(":")[2])
+
+        with Streaming.running(config(workers, "4s"), app=app, other=other.address) as sidecar:
+            client = eventually(lambda: listening(sidecar.inbound), 15.0, "the app")
+            with client:
+                sidecar.signal(signal.SIGTERM)
+                assert sidecar.process.wait(10.0) == 4, sidecar.logged()
+            assert "app_killed" not in sidecar.logged()
+        assert b"/last" in str([one.target for one in other.requests]).encode()
+
+
+def listening(address: tuple[str, int]) -> Client | None:
+    """A client that has begun to hear an answer, once the app gives one."""
+    client = Client(address)
+    client.send(request("GET", "/", {"Host": "x"}))
+    if client.reader.response_head().status == 200:
+        return client
+    client.close()
+    return None
 
 
 @BOTH

@@ -128,6 +128,17 @@ def test_an_upgrade_may_change_the_number_of_workers(
         assert ledger.verdicts(deliveries(origin)) == []
 
 
+@BOTH
+def test_an_address_that_has_just_changed_is_the_new_ones(origin: Origin, workers: int) -> None:
+    config = CONFIG.format(workers=workers)
+    with Successive.running(config, app=origin.address) as sidecar:
+        sidecar.write(config.replace("<inbound>", "<moved>"))
+        assert sidecar.upgrade() == ""
+        assert fetch(sidecar.where("moved"), "/").status == 200
+        assert sidecar.process.wait(10.0) == 0
+        assert fetch(sidecar.where("moved"), "/").status == 200
+
+
 class Contained(Successive):
     """The first process of a namespace, as in a container."""
 

@@ -54,3 +54,19 @@ def test_nobody_stays_longer_than_the_file_says(
     drain = Drain(50.0, seconds, haste)
     assert drain.welcomes_until <= drain.ends
     assert drain.may_leave(Scene(inbound, outbound, gone), 50.0 + seconds)
+
+
+@given(seconds=some.floats(0.0, 600.0), haste=some.booleans(), callers=some.booleans())
+def test_the_app_hears_of_the_end_while_there_is_time_left(
+    seconds: float, haste: bool, callers: bool
+) -> None:
+    drain = Drain(50.0, seconds, haste, callers)
+    assert drain.welcomes_until <= drain.dismisses_at <= drain.ends
+    assert drain.ends - drain.dismisses_at == pytest.approx(min(MOMENT, seconds / 4))
+
+
+def test_where_no_callers_come_nobody_is_waited_for() -> None:
+    drain = Drain(100.0, 20.0, has_callers=False)
+    assert drain.may_leave(IDLE, 100.0)
+    assert not drain.may_leave(Scene(0, 1, None), 100.0)
+    assert not drain.may_leave(Scene(0, 0, False), 119.9)
