@@ -45,9 +45,9 @@ second one ends immediately. Exit code: 0 clean, 1 start-up or config failure, 2
   meshproxy run -c orders.yaml --inject-env -- gunicorn orders:app
 
 What follows -- is started once the sidecar is ready, hears the signals that come here, and is
-stopped by SIGTERM after its callers have gone, or when the last quarter of shutdown.drain begins (at
-most 5 s); it can call out until it has ended. When it ends, so does the sidecar, with its exit code
-(127 not found, 126 not executable).
+stopped by SIGTERM after its callers have gone, or when the last quarter of shutdown.drain begins
+(at most 5 s); it can call out until it has ended. When it ends, so does the sidecar, with its exit
+code (127 not found, 126 not executable).
 """
 CHECK = """\
 Reads a config as 'run' would and tells all that is wrong with it.
