@@ -76,20 +76,22 @@ def _guarded(options: Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        said = f"{place}{error.strerror or error}{'' if place else _asked_for(error)}"
-        print(f"meshproxy {options.command}: {said}", file=sys.stderr)
+        print(f"meshproxy {options.command}: {_told(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _asked_for(error: OSError) -> str:
-    """Where no file is named: what was called, such as what a list of system calls refuses."""
+def _told(error: OSError) -> str:
+    """For people: of which file, else at what call, such as one that is forbidden here."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror or error}"
+    if not error.strerror:
+        return str(error)  # in words already
     import traceback  # nobody who has no trouble needs it
 
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f", at {last.line or last.name}"
+    return f"{error.strerror}, at {last.line or last.name}"
 
 
 def _lean() -> frozenset[str]:

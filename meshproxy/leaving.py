@@ -80,7 +80,8 @@ class Leaving:
     async def run(self, seconds: float, charge: Charge) -> None:
         """All of it; at the end nobody is connected any more."""
         front = self._front
-        comes = self.handed_over or bool(front.of(INBOUND))
+        # Who was told to come no more before that need not be waited for.
+        comes = self.handed_over or (bool(front.of(INBOUND)) and not front.draining)
         drain = Drain(time.monotonic(), seconds, self.in_haste, comes)
         self._tell("draining", seconds=seconds, connections=front.clients)
         if self.handed_over:

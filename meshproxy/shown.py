@@ -88,7 +88,7 @@ class Shown:
 
     @property
     def draining(self) -> bool:
-        return self._leaving()
+        return self._leaving() or self._parts.front.draining
 
     def uptime(self) -> float:
         return time.monotonic() - self._parts.began
@@ -147,6 +147,11 @@ class Shown:
 
     def begin_drain(self) -> None:
         self._leave()
+
+    def drain_inbound(self) -> None:
+        if not self.draining:
+            self._parts.front.drain("inbound")
+            self._parts.log.tell("draining_inbound")
 
     def tell(
         self, event: str, /, *, level: str = "info", once_per: float = 0.0, **fields: Any

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from meshproxy import worker as workers
 from meshproxy.app import CLEAN, FAILED, FORCED
 from meshproxy.control.notify import Notify
-from meshproxy.control.orders import at_terminal
+from meshproxy.control.orders import DRAIN_INBOUND, at_terminal
 from meshproxy.control.reload import Outcome, Reason, Source
 from meshproxy.control.rulebook import Rulebook
 from meshproxy.control.sockets import Sockets
@@ -69,7 +69,7 @@ class Supervisor:
         self._crew = Crew(self.board, self._selector, self._work, log.tell)
         self._looked = 0.0
         self._draining = False
-        self._told_to_end = False
+        self._told_to_end = self._turned_away = False
         self._drain_ends = 0.0
         self._signals: list[int] = []
         self._code = CLEAN
@@ -230,6 +230,7 @@ class Supervisor:
             say = message["say"]
             if say["do"] == "order":
                 self._rules.ordered(say["order"], say["words"])
+                self._turned_away |= say["order"] == DRAIN_INBOUND
             self._crew.ask_all(say, lambda answers: answer({"answers": answers}), but=worker)
         elif do == "to":
             to = self._crew.workers.get(message["seat"])
@@ -357,7 +358,7 @@ class Supervisor:
         if self._upgrades is not None:
             self._upgrades.abort()
         file = self._rules.settings.file
-        comes = file.inbound is not None
+        comes = file.inbound is not None and not self._turned_away
         drain = Drain(time.monotonic(), file.shutdown.drain, haste, comes)
         self._drain_ends = drain.ends + GRACE
         self._closes_at, self._dismisses_at = drain.welcomes_until, drain.dismisses_at

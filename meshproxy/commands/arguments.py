@@ -104,6 +104,11 @@ Tells the running sidecar to stop being ready, finish what is in flight, and end
 
   meshproxy drain
   meshproxy drain --admin 127.0.0.1:15000
+  meshproxy drain --inbound --wait 5      # a preStop hook, where the app ends before its sidecar
+
+With --inbound it goes on until it is told to end: /readyz is 503 and answers say
+Connection: close, so that callers go elsewhere; new ones are served still, and so are the app's
+own calls.
 """
 UPGRADE = """\
 Starts the command of the running sidecar once more, by what is installed now and with the config
@@ -194,7 +199,7 @@ def parser() -> ArgumentParser:
     command("schema", "print the config's JSON Schema", SCHEMA)
     _init(command("init", "write a commented config to start from", INIT))
     _remote(command("reload", "ask the running sidecar to reload", RELOAD), 30.0)
-    _remote(command("drain", "ask the running sidecar to finish and end", DRAIN), 5.0)
+    _drain(command("drain", "ask the running sidecar to finish and end", DRAIN))
     _remote(command("upgrade", "have a new process take over from the running one", UPGRADE), 40.0)
     _inject(command("inject", "add the sidecar to Kubernetes workloads", inject_words.ABOUT))
     _tap(command("tap", "watch requests as they pass through the running sidecar", TAP))
@@ -264,6 +269,16 @@ def _remote(parser: ArgumentParser, patience: float) -> None:
     _config(parser)
     parser.add_argument("--admin", metavar="HOST:PORT", help="the sidecar's admin address")
     _timeout(parser, patience)
+
+
+def _drain(parser: ArgumentParser) -> None:
+    _remote(parser, 5.0)
+    parser.add_argument(
+        "--inbound", action="store_true", help="only send callers elsewhere, and do not end"
+    )
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=_seconds, default=0.0, help="return so long after (0)"
+    )
 
 
 def _tap(parser: ArgumentParser) -> None:

@@ -107,6 +107,16 @@ def scraped(own: Tree | None) -> Tree:
     return dict(own) if scrape.keys() & own.keys() else {**own, **scrape}
 
 
+def _pre_stop(sidecar: Sidecar) -> list[str]:
+    """What is run when the pod is to end, a native sidecar's at once, too (the kubelet's
+    killContainer): its own SIGTERM comes only after the app has gone, too late for callers."""
+    where = ["--admin", f"127.0.0.1:{ADMIN}"]
+    if sidecar.config_map is not None:
+        where = ["-c", f"{FOLDER}/meshproxy.yaml"]
+    wait = [] if sidecar.native else ["--wait", str(PRE_STOP)]
+    return [NAME, "drain", "--inbound", *where, *wait]
+
+
 def container(sidecar: Sidecar, name: str, port: int | None) -> Tree:
     """The sidecar as a container that the `restricted` pod security standard admits."""
     made: Tree = {"name": NAME, "image": sidecar.image}
@@ -133,8 +143,7 @@ def container(sidecar: Sidecar, name: str, port: int | None) -> Tree:
     made["startupProbe"] = {**_probe("/startupz"), "periodSeconds": 1, "failureThreshold": 60}
     made["readinessProbe"] = {**_probe("/readyz"), "periodSeconds": 5}
     made["livenessProbe"] = {**_probe("/livez"), "periodSeconds": 10, "failureThreshold": 3}
-    if not sidecar.native:
-        made["lifecycle"] = {"preStop": {"sleep": {"seconds": PRE_STOP}}}
+    made["lifecycle"] = {"preStop": {"exec": {"command": _pre_stop(sidecar)}}}
     made["resources"] = {
         # No limit on the processor: being throttled is latency for every call.
         "requests": {"cpu": "100m", "memory": "96Mi"},

@@ -46,11 +46,13 @@ def reload(options: Namespace) -> int:
 
 
 def drain(options: Namespace) -> int:
-    """POST /drain."""
+    """POST /drain, or /drain/inbound."""
     address = admin_address(options)
-    status, body = ask(address, "POST", "/drain", options.timeout)
-    if status == 202:
-        print("draining")
+    path = "/drain/inbound" if options.inbound else "/drain"
+    status, body = ask(address, "POST", path, options.timeout)
+    if status in (200, 202):
+        print("draining inbound" if options.inbound else "draining", flush=True)
+        time.sleep(options.wait)
         return 0
     print(_plain(body).get("error") or f"status {status}", file=sys.stderr)
     return 1

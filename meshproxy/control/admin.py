@@ -34,7 +34,7 @@ PAGES = {"breakers": "/breakers", "rate-limits": "/rate-limits", "cache": "/cach
 UPGRADE = 35.0
 """Seconds that an upgrade may take, its answer included."""
 
-MUTATIONS = ("/reload", "/drain", "/upgrade", "/logging", "/cache/purge")
+MUTATIONS = ("/reload", "/drain", "/drain/inbound", "/upgrade", "/logging", "/cache/purge")
 
 
 def admin_application(view: View) -> web.Application:

@@ -14,6 +14,9 @@ from meshproxy.control.steer import SECTIONS, WrongOrderError, steer
 from meshproxy.control.view import LEVELS
 from meshproxy.core.report import Purgeable
 
+DRAIN_INBOUND = "drain/inbound"
+"""Callers are to go elsewhere, because the app is about to end; the sidecar stays."""
+
 
 class Ordered(Protocol):
     """Of a view, what an order needs."""
@@ -21,6 +24,7 @@ class Ordered(Protocol):
     def cells(self) -> Iterable[Any]: ...
     def now(self) -> float: ...
     def set_level(self, level: str) -> None: ...
+    def drain_inbound(self) -> None: ...
     def tell(self, event: str, /, *, level: str = "info", **fields: Any) -> None: ...
 
 
@@ -43,6 +47,13 @@ def _logging(view: Ordered, words: Mapping[str, str]) -> dict[str, Any]:
     return {"level": level}
 
 
+def _drain_inbound(view: Ordered, words: Mapping[str, str]) -> dict[str, Any]:
+    if words:
+        raise WrongOrderError(f"{DRAIN_INBOUND} takes no words")
+    view.drain_inbound()
+    return {"draining": "inbound"}
+
+
 def _purge(view: Ordered, words: Mapping[str, str]) -> dict[str, Any]:
     if words.keys() - {"route", "prefix"}:
         # A word that is read wrongly would purge more than was meant.
@@ -63,6 +74,7 @@ def _steering(section: str) -> Callable[[Ordered, Mapping[str, str]], dict[str, 
 
 ORDERS: dict[str, Callable[[Ordered, Mapping[str, str]], dict[str, Any]]] = {
     "logging": _logging,
+    DRAIN_INBOUND: _drain_inbound,
     "cache/purge": _purge,
     **{section: _steering(section) for section in SECTIONS},
 }

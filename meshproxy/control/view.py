@@ -147,6 +147,9 @@ class View(Protocol):
     def begin_drain(self) -> None:
         """Stop being ready, finish what is in flight, then end; again is nothing new."""
 
+    def drain_inbound(self) -> None:
+        """Stop being ready and tell callers to come no more; all else goes on until the end."""
+
     def tell(
         self, event: str, /, *, level: str = "info", once_per: float = 0.0, **fields: Any
     ) -> None:

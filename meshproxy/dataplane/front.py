@@ -138,6 +138,11 @@ class Front:
         """The listeners whose clients come from there; of all directions if it is empty."""
         return [one for one in self.listeners if direction in ("", one.plan.direction)]
 
+    @property
+    def draining(self) -> bool:
+        """Whether callers of some direction have been told to come no more."""
+        return bool(self._draining)
+
     def drain(self, direction: str = "") -> None:
         """Keep accepting, and answer with `connection: close`."""
         self._draining |= {direction} if direction else {"inbound", "outbound"}

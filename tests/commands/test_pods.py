@@ -41,7 +41,9 @@ def test_a_native_sidecar_comes_before_the_pods_own_init_containers() -> None:
 def test_a_classic_one_comes_last_and_hears_the_end_later() -> None:
     given = add(SPEC, CLASSIC, "orders")
     assert [one["name"] for one in given["containers"]] == ["app", NAME]
-    assert given["containers"][1]["lifecycle"] == {"preStop": {"sleep": {"seconds": PRE_STOP}}}
+    words = given["containers"][1]["lifecycle"]["preStop"]["exec"]["command"]
+    assert words[:3] == [NAME, "drain", "--inbound"]
+    assert words[-2:] == ["--wait", str(PRE_STOP)]
     assert "restartPolicy" not in given["containers"][1]
     assert "initContainers" not in given
 

@@ -107,6 +107,9 @@ class Stage:
     def begin_drain(self) -> None:
         self.draining = True
 
+    def drain_inbound(self) -> None:
+        self.draining = True
+
     def tell(
         self, event: str, /, *, level: str = "info", once_per: float = 0.0, **fields: Any
     ) -> None:

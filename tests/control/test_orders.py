@@ -42,7 +42,19 @@ def test_all_caches_are_purged_and_counted_together() -> None:
     assert len(caches[0].asked) == 1, "a word that is read wrongly purges nothing"
 
 
-@pytest.mark.parametrize("order", [one for one in ORDERS if one not in ("logging", "cache/purge")])
+def test_callers_are_sent_elsewhere() -> None:
+    stage = Stage()
+    with pytest.raises(WrongOrderError, match="no words"):
+        obey(stage, "drain/inbound", {"now": "1"})
+    assert not stage.draining
+    assert obey(stage, "drain/inbound", {}) == {"draining": "inbound"}
+    assert stage.draining
+
+
+ELSE = ("logging", "cache/purge", "drain/inbound")
+
+
+@pytest.mark.parametrize("order", [one for one in ORDERS if one not in ELSE])
 def test_what_is_not_there_cannot_be_held(order: str) -> None:
     with pytest.raises(WrongOrderError, match="is in force"):
         obey(Stage(), order, {})

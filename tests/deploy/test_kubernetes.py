@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from meshproxy.commands.arguments import parser
 from meshproxy.commands.pods import ADMIN, INBOUND, METRICS, NAME, OUTBOUND, PRE_STOP, Sidecar
 from meshproxy.commands.workloads import inject
 from meshproxy.settings.validate import validate
@@ -18,8 +19,11 @@ from .tools import CONFIG, documents, run, tool
 
 KUBERNETES = CONFIG / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
-VERSIONS = ("1.30", "1.34", "1.37")
-"""The first that knows all that is used (preStop.sleep without a gate), and two later ones."""
+VERSIONS = ("1.29", "1.34", "1.37")
+"""The first with native sidecars, and two later ones."""
+
+BEFORE = ("1.26", "1.28")
+"""Those that a classic sidecar is for."""
 
 INJECTED = sorted((CONFIG.parent / "tests/commands/inject").glob("*.out.yaml"))
 
@@ -49,6 +53,15 @@ def sidecar(spec: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def pre_stop(one: dict[str, Any]) -> list[str]:
+    words: list[str] = one["lifecycle"]["preStop"]["exec"]["command"]
+    return words
+
+
+def hooks(spec: dict[str, Any]) -> list[list[str]]:
+    return [pre_stop(one) for one in containers(spec) if "lifecycle" in one]
+
+
 def complaints(text: str, version: str) -> list[str]:
     """What the schemas of a Kubernetes version do not know, or know otherwise."""
     kubernetes = pytest.importorskip(
@@ -70,6 +83,14 @@ def complaints(text: str, version: str) -> list[str]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_renders_and_is_strictly_valid(overlay: str, version: str) -> None:
     assert complaints(rendered(overlay), version) == []
+
+
+@pytest.mark.server("kubectl")
+@pytest.mark.parametrize("version", BEFORE)
+def test_the_classic_one_is_valid_where_it_is_needed(version: str) -> None:
+    assert complaints(rendered("classic-sidecar"), version) == []
+    injected = next(path for path in INJECTED if "classic" in path.name)
+    assert complaints(injected.read_text(), version) == []
 
 
 @pytest.mark.server("kubernetes-validate")
@@ -142,8 +163,7 @@ def test_the_config_is_valid_where_it_will_be_read(overlay: str) -> None:
     assert file.metrics.listen.port == METRICS
     assert file.admin.listen.host == "127.0.0.1"
     drain = file.shutdown.drain
-    pre_stop = sidecar(pod(overlay)).get("lifecycle", {}).get("preStop")
-    waits = pre_stop["sleep"]["seconds"] if pre_stop else 0
+    waits = max(int(words[-1]) for words in hooks(pod(overlay)) if words[-1].isdigit())
     assert pod(overlay)["terminationGracePeriodSeconds"] > drain + waits
 
 
@@ -184,7 +204,15 @@ def test_one_starts_before_the_app_and_the_other_outlives_its_last_calls() -> No
     native, classic = pod("native-sidecar"), pod("classic-sidecar")
     assert native["initContainers"][0]["restartPolicy"] == "Always"
     assert "initContainers" not in classic
-    assert sidecar(classic)["lifecycle"] == {"preStop": {"sleep": {"seconds": PRE_STOP}}}
+    told = [NAME, "drain", "--inbound", "-c", "/etc/meshproxy/meshproxy.yaml"]
+    assert pre_stop(sidecar(native)) == told, "callers go elsewhere before the app ends"
+    assert pre_stop(sidecar(classic)) == [*told, "--wait", str(PRE_STOP)]
+    for words in (told, [*told, "--wait", str(PRE_STOP)]):
+        options = parser().parse_args(words[1:])
+        assert (options.command, options.inbound) == ("drain", True)
+    for one in (native, classic):
+        app = next(each for each in one["containers"] if each["name"] == "app")
+        assert pre_stop(app) == ["sleep", str(PRE_STOP)], "callers still come meanwhile"
 
 
 @pytest.mark.server("kubectl")

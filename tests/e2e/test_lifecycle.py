@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from . import upgrading
+from .crews import workers_of
 from .harness import (
     Client,
     Conversation,
@@ -28,7 +29,7 @@ from .harness import (
     reply,
 )
 from .harness.client import request
-from .harness.sidecar import environment
+from .harness.sidecar import environment, run
 
 CONFIG = """
 workers: {workers}
@@ -213,6 +214,36 @@ def test_an_order_to_drain_is_no_first_signal(origin: Origin, workers: int, sign
         assert client.response().status == 200
         app.stop()
         assert sidecar.process.wait(20.0) == 0
+
+
+@BOTH
+def test_callers_are_sent_elsewhere_before_the_app_ends(origin: Origin, workers: int) -> None:
+    with (
+        Origin.running(answering(reply(body=b"other"))) as other,
+        Sidecar.running(config(workers, "60s"), app=origin.address, other=other.address) as sidecar,
+    ):
+        admin = ":".join(map(str, sidecar.admin))
+        done = run("drain", "--inbound", "--wait", "0.1", "--admin", admin)
+        assert (done.returncode, done.stdout) == (0, "draining inbound\n")
+        if workers == 2:
+            kill_all(sidecar)
+        for _ in range(6):
+            assert sidecar.probe("/readyz").status == 503
+            assert fetch(sidecar.inbound, "/").get("connection") == "close"
+            calls = {"Host": "other", "Connection": "keep-alive"}
+            assert fetch(sidecar.outbound, "/", headers=calls).get("connection") != "close"
+        assert sidecar.process.poll() is None
+        origin.stop()
+        sidecar.signal(signal.SIGTERM)
+        # Who was sent away need not be waited for: it would be 5 s.
+        assert sidecar.process.wait(4.0) == 0
+
+
+def kill_all(sidecar: Sidecar) -> None:
+    """Each worker; returns when others serve, which hear of what was ordered before."""
+    for pid in workers_of(sidecar.pid):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: sidecar.logged().count('"worker_ready"') == 4, 5.0, "two new workers")
 
 
 @BOTH
