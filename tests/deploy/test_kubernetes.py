@@ -250,6 +250,15 @@ def test_it_scales_by_the_app_and_never_loses_all_of_its_pods(overlay: str) -> N
 
 
 @pytest.mark.server("kubectl")
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_one_of_them_says_how_many_pods_there_are(overlay: str) -> None:
+    """A count in the Deployment would undo with each apply what the autoscaler has done."""
+    made = objects(overlay)
+    counted = made["Deployment"]["spec"].get("replicas")
+    assert counted == (None if "HorizontalPodAutoscaler" in made else 1)
+
+
+@pytest.mark.server("kubectl")
 def test_secrets_are_files_that_the_sidecar_may_read_and_nobody_else() -> None:
     made = objects("dev")
     spec = pod("dev")
