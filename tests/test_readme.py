@@ -70,6 +70,12 @@ def test_every_link_to_a_file_leads_to_one() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_a_container_gets_the_folder_of_its_file_and_not_the_file() -> None:
+    """Which, mounted by itself, would stay the old one when an editor renames another over it."""
+    mounted = re.findall(r"-v \./(\S+?):(\S+?):ro", SHELL)
+    assert mounted == [("orders", "/etc/meshproxy")]
+
+
 def test_the_script_that_the_readme_calls_is_installed_under_its_name() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"meshproxy": "meshproxy.__main__:main"}

@@ -18,7 +18,7 @@ import yaml
 from meshproxy.settings.validate import validate
 from tests.e2e.harness import Sidecar, eventually, fetch, free_port
 
-from .tools import CONFIG, run, tool
+from .tools import CONFIG, ROOT, run, tool
 
 COMPOSE = CONFIG / "compose"
 FILE = COMPOSE / "docker-compose.yaml"
@@ -95,6 +95,12 @@ def test_every_file_that_it_mounts_is_there() -> None:
     ]
     assert len(sources) >= 5
     assert [one for one in sources if not (COMPOSE / one).exists()] == []
+
+
+def test_what_its_comments_call_a_config_is_there() -> None:
+    named = set(re.findall(r"[\w./-]+\.yaml", "".join(re.findall(r"(?m)^#.*", FILE.read_text()))))
+    assert "orders/meshproxy.yaml" in named
+    assert [one for one in named if not {*COMPOSE.glob(one), *ROOT.glob(one)}] == []
 
 
 @contextmanager
