@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -194,6 +196,10 @@ def test_the_sidecar_is_the_one_that_inject_adds(overlay: str, native: bool) -> 
     assert done.wrong == []
     template = done.documents[0]["spec"]["template"]
     assert sidecar(template["spec"]) == sidecar(pod(overlay))
+    # In the same order: kubectl logs and exec take the first container, which is the app.
+    for key in ("initContainers", "containers"):
+        there, here = template["spec"].get(key) or (), pod(overlay).get(key) or ()
+        assert [one["name"] for one in there] == [one["name"] for one in here]
     assert template["spec"]["volumes"] == pod(overlay)["volumes"]
     told = objects(overlay)["Deployment"]["spec"]["template"]["metadata"]["annotations"]
     assert template["metadata"]["annotations"] == told
@@ -258,10 +264,26 @@ def test_only_one_of_them_says_how_many_pods_there_are(overlay: str) -> None:
     assert counted == (None if "HorizontalPodAutoscaler" in made else 1)
 
 
+@pytest.fixture(params=["native-sidecar", "classic-sidecar"])
+def secretive(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """What an overlay of somebody else makes, with either sidecar and secrets for it."""
+    parts = ("base", f"components/{request.param}", "components/secrets")
+    base, *components = (os.path.relpath(KUBERNETES / part, tmp_path) for part in parts)
+    (tmp_path / "kustomization.yaml").write_text(
+        json.dumps({"namespace": "shop", "resources": [base], "components": components})
+    )
+    text = run(tool("kubectl"), "kustomize", str(tmp_path))
+    assert complaints(text, VERSIONS[0]) == []
+    return {one["kind"]: one for one in documents(text)}
+
+
 @pytest.mark.server("kubectl")
-def test_secrets_are_files_that_the_sidecar_may_read_and_nobody_else() -> None:
-    made = objects("dev")
-    spec = pod("dev")
+def test_secrets_are_files_that_the_sidecar_may_read_and_nobody_else(
+    secretive: dict[str, dict[str, Any]],
+) -> None:
+    made = secretive
+    spec = made["Deployment"]["spec"]["template"]["spec"]
+    assert spec["containers"][0]["name"] == "app"
     (volume,) = (one for one in spec["volumes"] if "secret" in one)
     assert volume["secret"]["secretName"] == made["Secret"]["metadata"]["name"]
     assert volume["secret"]["defaultMode"] == 0o440
