@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproxy.control.rulebook import MOST
 from meshproxy.settings.schema import File
 
 from .tools import CONFIG, run, tool
@@ -15,6 +16,9 @@ UNIT = CONFIG / "systemd/meshproxy.service"
 TEXT = UNIT.read_text()
 MOST_EXPOSED = 2.0
 """Of 10, where 10 is a service without a single restriction."""
+
+THREADS, MEMORY = 6, 53
+"""Of one worker: its own, the one that watches it and four that look up names; MiB when idle."""
 
 
 def said(key: str) -> list[str]:
@@ -46,6 +50,14 @@ def test_it_reloads_by_hup_and_is_given_time_to_drain() -> None:
         int(said("TimeoutStopSec")[0])
         > File.model_fields["shutdown"].get_default(call_default_factory=True).drain
     )
+
+
+def test_what_it_may_take_is_enough_for_a_worker_on_each_processor() -> None:
+    """And for those of an upgrade beside them, on a machine with 1 GiB for each processor."""
+    assert int(said("TasksMax")[0]) >= 2 * (MOST * THREADS + 1), "workers and who watches them"
+    share = re.fullmatch(r"(\d+)%", said("MemoryMax")[0])
+    assert share is not None, "a fixed limit holds so many workers and no more"
+    assert 1024 * int(share[1]) / 100 >= 2 * MEMORY
 
 
 def test_a_broken_config_is_told_before_it_starts_and_not_tried_for_ever() -> None:
