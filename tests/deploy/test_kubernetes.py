@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from meshproxy.commands.arguments import parser
 from meshproxy.commands.pods import ADMIN, INBOUND, METRICS, NAME, OUTBOUND, PRE_STOP, Sidecar
@@ -26,6 +27,9 @@ VERSIONS = ("1.29", "1.34", "1.37")
 
 BEFORE = ("1.26", "1.28")
 """Those that a classic sidecar is for."""
+
+NODE_LOCAL_DNS = "169.254.20.10/32"
+"""Where NodeLocal DNSCache listens unless it was told otherwise."""
 
 INJECTED = sorted((CONFIG.parent / "tests/commands/inject").glob("*.out.yaml"))
 
@@ -239,6 +243,25 @@ def test_callers_reach_the_sidecar_and_nothing_else_of_the_pod(overlay: str) -> 
         made["Deployment"]["spec"]["selector"]["matchLabels"],
     ):
         assert selector.items() <= labels.items()
+
+
+@pytest.mark.server("kubectl")
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_the_config_calls_the_policy_lets_out(overlay: str) -> None:
+    """Names, also from the node's own cache, and sidecars of the namespace that this one is in."""
+    names, sidecars = objects(overlay)["NetworkPolicy"]["spec"]["egress"]
+    assert {(one["protocol"], one["port"]) for one in names["ports"]} == {("UDP", 53), ("TCP", 53)}
+    assert [one["ipBlock"]["cidr"] for one in names["to"] if "ipBlock" in one] == [NODE_LOCAL_DNS]
+    assert sidecars == {
+        "to": [{"podSelector": {}}],
+        "ports": [{"protocol": "TCP", "port": INBOUND}],
+    }
+    config = yaml.safe_load(objects(overlay)["ConfigMap"]["data"]["meshproxy.yaml"])
+    namespace = objects(overlay)["Deployment"]["metadata"]["namespace"]
+    for service in config["outbound"]["services"].values():
+        for endpoint in service["endpoints"]:
+            _, *domain = endpoint.rpartition(":")[0].split(".")
+            assert domain[:1] in ([], [namespace]), endpoint
 
 
 @pytest.mark.server("kubectl")
