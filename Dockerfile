@@ -1,7 +1,7 @@
 # The sidecar's image: dependencies by hash, bytecode compiled, no compiler, no root.
 # `make image` builds it; `make image-test` builds it, runs it hardened and tries it.
 
-# By tag, since a digest names one day's base: a release pins it, as in
+# By tag, since a digest names one day's base: a release looks up that of its day and pins it, as in
 # BASE=docker.io/library/python:3.13-slim-bookworm@sha256:...
 ARG BASE=docker.io/library/python:3.13-slim-bookworm
 

@@ -10,7 +10,8 @@ variable "REGISTRY" { default = "localhost" }
 variable "VERSION" { default = "0.0.0-dev" }
 variable "REVISION" { default = "unknown" }
 variable "SOURCE" { default = "unknown" }
-# By digest for a release: docker.io/library/python:3.13-slim-bookworm@sha256:...
+# By digest for a release, as .github/workflows/ci.yaml looks it up:
+# docker.io/library/python:3.13-slim-bookworm@sha256:...
 variable "BASE" { default = "docker.io/library/python:3.13-slim-bookworm" }
 
 group "default" { targets = ["image"] }

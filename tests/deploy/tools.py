@@ -25,6 +25,7 @@ FROM = {
     "promtool": "apt-get install prometheus",
     "podman": "apt-get install podman runc catatonit mmdebstrap",
     "buildah": "apt-get install buildah",
+    "jq": "apt-get install jq",
 }
 """How to get what pip does not bring."""
 
