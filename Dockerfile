@@ -29,8 +29,10 @@ COPY config/container/sbom.lock ./
 RUN python -m venv --without-pip /opt/sbom \
     && python -m pip --python /opt/sbom/bin/python install \
         --no-compile --require-hashes --only-binary :all: -r sbom.lock
-RUN python -c 'import meshproxy; print(f"[project]\nname = \"meshproxy\"\nversion = \
-\"{meshproxy.__version__}\"\nlicense = \"MIT\"")' > pyproject.toml \
+COPY pyproject.toml ./
+# It says what meshproxy itself depends on; the version is put where it says how to find it.
+RUN version=$(python -c 'import meshproxy; print(meshproxy.__version__)') \
+    && sed -i "s/^dynamic = .*/version = \"$version\"/" pyproject.toml \
     && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --mc-type application \
         --pyproject pyproject.toml --output-file /sbom.cdx.json /opt/meshproxy/bin/python
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -43,6 +45,47 @@ def test_it_is_labelled_by_whoever_builds_it() -> None:
         assert f"--build-arg {name}=" in script
 
 
+def builds(folder: Path, origin: str, urls: str = "") -> list[str]:
+    """The words that a docker is called with, for a checkout with such an origin."""
+    for name in (".ci/image", "meshproxy/__init__.py", "pyproject.toml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    with (folder / "pyproject.toml").open("a") as project:
+        project.write(urls)
+    docker = folder / "docker"
+    docker.write_text('#!/bin/sh\n[ "$1" = info ] || printf "%s\\n" "$@"\n')
+    docker.chmod(0o755)
+    run("git", "init", "--quiet", str(folder))
+    if origin:
+        run("git", "-C", str(folder), "remote", "add", "origin", origin)
+    image = str(folder / ".ci/image")
+    return run("sh", image, "NAME", PATH=f"{folder}:{os.environ['PATH']}").splitlines()
+
+
+URLS = '\n[project.urls]\nSource = "https://code.example/from/project"\n'
+ORIGINS = {
+    "https://code.example/team/meshproxy.git": True,
+    "http://code.example:8080/team/meshproxy": True,
+    "https://somebody:s3cret@code.example/team/meshproxy.git": False,
+    "https://t0ken@code.example/team/meshproxy.git": False,
+    "https://code.example/team/meshproxy.git?private_token=s3cret": False,
+    "git@code.example:team/meshproxy.git": False,
+    "/somewhere/here": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("urls", ["", URLS], ids=["", "with project.urls"])
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_its_source_is_where_everybody_finds_it(tmp_path: Path, origin: str, urls: str) -> None:
+    words = builds(tmp_path, origin, urls)
+    assert words[0] == "build"
+    assert "REVISION=unknown-dirty" in words
+    elsewhere = ["SOURCE=https://code.example/from/project"] if urls else []
+    told = [word for word in words if word.startswith("SOURCE=")]
+    assert told == ([f"SOURCE={origin}"] if ORIGINS[origin] else elsewhere)
+
+
 def test_everything_that_is_installed_comes_by_hash() -> None:
     installs = re.findall(r"pip .*?install.*?(?=\n[A-Z#]|\n\n)", DOCKERFILE, re.DOTALL)
     assert len(installs) == 2
@@ -78,9 +121,19 @@ def test_both_platforms_are_built_with_provenance_and_sbom() -> None:
 def test_the_sbom_lists_every_package_that_is_installed(tmp_path: Path) -> None:
     """The tool of the image's own stage, here on the environment that the tests run in."""
     sbom = tmp_path / "sbom.json"
-    words = ["environment", "--no-validate", "--output-file", str(sbom), sys.executable]
-    run(tool("cyclonedx-py"), *words)
+    project = tmp_path / "pyproject.toml"
+    edit, put = re.findall(r'sed -i "(s/.*/)" (\S+)', DOCKERFILE)[0]
+    assert put == project.name
+    project.write_text(run("sed", edit.replace("\\", "").replace("$version", "1.2.3"), put))
+    words = ["environment", "--no-validate", "--pyproject", str(project), "--output-file"]
+    run(tool("cyclonedx-py"), *words, str(sbom), sys.executable)
     told = json.loads(sbom.read_text())
+    assert told["metadata"]["component"]["version"] == "1.2.3"
+    # What depends on nothing and is depended on by nothing tells nobody why a package is there.
+    (root,) = (one for one in told["dependencies"] if one["ref"] == "root-component")
+    direct = {re.split("[=<>]", one)[0].lower() for one in root["dependsOn"]}
+    needed = tomllib.loads(project.read_text())["project"]["dependencies"]
+    assert {re.split("[=<>]", one)[0].lower() for one in needed} <= direct
     assert told["bomFormat"] == "CycloneDX"
     listed = {re.sub(r"[-_.]+", "-", one["name"]).lower() for one in told["components"]}
     locked = re.findall(r"(?m)^([\w.-]+)==", (ROOT / "requirements.lock").read_text())
