@@ -322,7 +322,8 @@ PROCESS: tuple[Family, ...] = (
         merge=min,
     ),
     Family("process_open_fds", "gauge", "Descriptors that are open."),
-    Family("process_max_fds", "gauge", "Descriptors that may be open.", merge=min),
+    # Added up as the open ones are, or several workers would seem to have passed their limit.
+    Family("process_max_fds", "gauge", "Descriptors that may be open."),
 )
 """As every Prometheus client names them."""
 

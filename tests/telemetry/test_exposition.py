@@ -81,3 +81,15 @@ def test_work_without_a_line_fills_a_piece_too() -> None:
     page = Page(openmetrics=False)
     page.worked(PIECE)
     assert page.full() == (b"",)
+
+
+def test_open_descriptors_of_several_workers_stay_below_what_they_may_open() -> None:
+    page = Page(openmetrics=False)
+    workers = [
+        [Sample("process_open_fds", (), 700.0), Sample("process_max_fds", (), 1024.0)]
+        for _ in range(3)
+    ]
+    assert list(page.samples(workers)) == []
+    text = "".join(page._lines)
+    assert "process_open_fds 2100\n" in text
+    assert "process_max_fds 3072\n" in text
