@@ -42,13 +42,18 @@ aiohttp freezes are a few lists at start; their faster form brings the C++ libra
 
 INTERRUPTED = 130
 
+STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+"""Names in `sys` of the descriptors 0, 1 and 2, and what is done with each."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    typed = sys.argv[1:] if arguments is None else arguments
+    _fill_descriptors()
     from meshproxy.commands.arguments import parser, parted  # nothing at import
 
     words = parser()
-    ours, child = parted(sys.argv[1:] if arguments is None else arguments)
+    ours, child = parted(typed)
     options = words.parse_args(ours)
     if child is not None:
         options.child = child
@@ -61,6 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.lean = _lean()
     del words  # what it takes would be kept for as long as a sidecar runs
     return _guarded(options)
+
+
+def _fill_descriptors() -> None:
+    """Where one of the standard descriptors is closed, have /dev/null there.
+
+    Else the next socket takes its number: what is printed goes to a peer, and libuv aborts when
+    it is closed. Python has no stream for what was closed when it started.
+    """
+    for number, (name, mode) in enumerate(STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one, as those below it are open.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # for good
 
 
 def _guarded(options: Namespace) -> int:

@@ -134,6 +134,40 @@ def test_a_reader_that_left_is_no_error_of_ours() -> None:
     assert (done.stdout, done.stderr) == ("{", "")
 
 
+@pytest.mark.parametrize(
+    ("closed", "kept"), [("<&-", "stdin"), (">&-", "stdout"), ("2>&-", "stderr"),
+                         ("<&- >&- 2>&-", "all of them")],
+)  # fmt: skip
+def test_a_closed_descriptor_is_filled_before_anything_else(
+    closed: str, kept: str, tmp_path: Path
+) -> None:
+    program = f"""
+import os, sys
+from meshproxy.__main__ import main
+assert main(["version"]) == 0
+for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+    assert stream.fileno() == number, number
+    assert os.get_inheritable(number), number
+sys.stdin.read()
+sys.stderr.write("told")
+with open({str(tmp_path / "opened")!r}, "w") as opened:
+    opened.write(str(opened.fileno()))
+"""
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-W", "error", "-c", program],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, (kept, done.stderr)
+    assert int((tmp_path / "opened").read_text()) > 2
+    assert done.stdout.startswith("meshproxy ") is (">&-" not in closed.replace("2>&-", ""))
+    assert (done.stderr == "told") is ("2>&-" not in closed)
+
+
 def test_the_whole_path_from_init_to_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init"]) == 0
     assert main(["check"]) == 0

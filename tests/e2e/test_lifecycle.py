@@ -466,6 +466,25 @@ def test_systemd_hears_of_it(origin: Origin, workers: int, tmp_path: Path) -> No
     assert any("MONOTONIC_USEC=" in one for one in heard)
 
 
+@BOTH
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_descriptor_does_no_harm(
+    origin: Origin, workers: int, closed: str
+) -> None:
+    class Closed(Sidecar):
+        def words(self) -> list[str]:
+            return ["sh", "-c", f'exec "$@" {closed}', "sh", *super().words()]
+
+    given = {"app": origin.address, "other": origin.address}
+    with Closed.running(config(workers, "1s"), **given) as sidecar:
+        assert fetch(sidecar.inbound, "/").status == 200
+        sidecar.signal(signal.SIGTERM)
+        assert sidecar.process.wait(5.0) == 0, sidecar.logged()
+        if "2>&-" not in closed:
+            ends = [line["code"] for line in sidecar.events("worker_left")]
+            assert ends == [0] * (workers if workers > 1 else 0)
+
+
 def test_as_pid_1_orphans_are_reaped(origin: Origin, tmp_path: Path) -> None:
     """In a PID namespace of its own, if this machine lets us make one."""
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
