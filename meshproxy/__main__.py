@@ -45,11 +45,15 @@ INTERRUPTED = 130
 STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 """Names in `sys` of the descriptors 0, 1 and 2, and what is done with each."""
 
+LASTING = ("run", "tap", "top")
+"""Commands that go on until they are told to end."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     typed = sys.argv[1:] if arguments is None else arguments
     _fill_descriptors()
+    _end_when_told(typed)
     from meshproxy.commands.arguments import parser, parted  # nothing at import
 
     words = parser()
@@ -82,6 +86,22 @@ def _fill_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # for good
+
+
+def _end_when_told(words: Sequence[str]) -> None:
+    """As PID 1: end at once when told to, until the command listens itself.
+
+    The kernel keeps from PID 1 what it has no handler for, so a container that is stopped while it
+    starts would go on until it is killed. Ctrl-C is heard already, and of `tap` and `top` it is
+    the ordinary end.
+    """
+    if os.getpid() != 1 or not words or words[0] not in LASTING:
+        return
+    import signal  # nobody else needs it this early
+
+    numbers = (signal.SIGTERM, signal.SIGINT) if words[0] == "run" else (signal.SIGTERM,)
+    for number in numbers:
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))
 
 
 def _guarded(options: Namespace) -> int:

@@ -485,21 +485,96 @@ def test_a_closed_standard_descriptor_does_no_harm(
             assert ends == [0] * (workers if workers > 1 else 0)
 
 
-def test_as_pid_1_orphans_are_reaped(origin: Origin, tmp_path: Path) -> None:
-    """In a PID namespace of its own, if this machine lets us make one."""
-    unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+@pytest.fixture
+def namespace() -> None:
+    """A PID namespace for a sidecar alone, if this machine lets us make one."""
+    if subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no PID namespace can be made here")
 
-    class First(Wrapped):
+
+class First(Sidecar):
+    """PID 1 of a namespace of its own; `process` is who made that."""
+
+    FILE = ""
+
+    def words(self) -> list[str]:
+        words = super().words()
+        return [*UNSHARE, *words[:-1], self.FILE or words[-1]]
+
+    def tell(self, number: signal.Signals) -> None:
+        """A signal from outside of the namespace, which PID 1 must have a handler for as well."""
+        children = f"/proc/{self.pid}/task/{self.pid}/children"
+        os.kill(int(Path(children).read_text()), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_as_pid_1_it_may_be_told_to_end_while_it_starts(
+    namespace: None, tmp_path: Path, number: signal.Signals
+) -> None:
+    """It waits for its config, so it has not come to listening for signals."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    class Waiting(First):
+        FILE = str(fifo)
+
+    waiting = Waiting(config(), {"app": closed_port(), "other": closed_port()}, tmp_path)
+    try:
+        writer = eventually(lambda: writer_of(fifo), 15.0, "who reads the config")
+        waiting.tell(number)
+        assert waiting.process.wait(5.0) == 128 + number, waiting.logged()
+        os.close(writer)
+    finally:
+        waiting.process.kill()
+
+
+def writer_of(fifo: Path) -> int | None:
+    """The other end, once somebody reads."""
+    try:
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+@BOTH
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_as_pid_1_it_drains_once_it_serves(
+    namespace: None, origin: Origin, workers: int, number: signal.Signals
+) -> None:
+    given = {"app": origin.address, "other": origin.address}
+    with First.running(config(workers, "1s"), **given) as sidecar:
+        sidecar.tell(number)
+        assert sidecar.process.wait(5.0) == 0, sidecar.logged()
+        ends = [line["code"] for line in sidecar.events("worker_left")]
+        assert ends == [0] * (workers if workers > 1 else 0)
+
+
+def test_as_pid_1_its_command_can_be_ended(namespace: None, tmp_path: Path) -> None:
+    """By signals that have their default meaning."""
+
+    class Ended(Wrapped):
+        COMMAND = ("sh", "-c", "kill -TERM $$; sleep 10")
+
+        def words(self) -> list[str]:
+            return [*UNSHARE, *super().words()]
+
+    ended = Ended(config(), {"app": closed_port(), "other": closed_port()}, tmp_path)
+    assert ended.process.wait(15.0) == 128 + signal.SIGTERM, ended.logged()
+
+
+def test_as_pid_1_orphans_are_reaped(namespace: None, origin: Origin, tmp_path: Path) -> None:
+    class Parent(Wrapped):
         COMMAND = (
             "sh", "-c",
             "(sh -c 'sleep 0.1 & exit 0'); sleep 0.8; ps -eo stat= | grep -c Z; exit 5",
         )  # fmt: skip
 
         def words(self) -> list[str]:
-            return [*unshare, *super().words()]
+            return [*UNSHARE, *super().words()]
 
-    first = First(config(), {"app": origin.address, "other": origin.address}, tmp_path)
+    first = Parent(config(), {"app": origin.address, "other": origin.address}, tmp_path)
     assert first.process.wait(20.0) == 5, first.logged()
     assert [line for line in first.logged().splitlines() if line.isdigit()] == ["0"]
