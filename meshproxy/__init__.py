@@ -23,7 +23,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         watch  reload  changes  history  spelled  view  ports  door  serving  probes  admin
         health  strain  memory  export  courier  collector  tap  live  observer  summary
         rulebook  followed  company  orders  command  child  given  presence  notify  sockets
-        successor
+        successor  terminal
         steer  dashboard  lag  debug  tasks  heap  sampling  explain  offline
     dataplane/    BYTES: protocol shells around a conductor that knows no socket
         front  listener  downstream  conductor  pool  dial  upstream  link  tunnel  flow

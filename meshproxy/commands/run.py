@@ -48,7 +48,9 @@ def given_by(options: Namespace) -> Given | None:
     if not options.child:
         raise UsageError("after -- comes the command that is to be run")
     from meshproxy.control.given import Given
+    from meshproxy.control.terminal import hold
 
+    hold()
     return Given(options.child, options.inject_env, options.lean)
 
 

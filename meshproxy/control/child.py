@@ -48,6 +48,8 @@ class Child:
             return
         self._tell("app_started", pid=self._command.pid, command=self._command.name)
         self._loop.add_reader(self._command.pidfd, self._ended)
+        if self._command.scaling >= 0:
+            self._loop.add_reader(self._command.scaling, self._command.scale)
 
     def gone(self) -> bool:
         return not self._command.runs
@@ -79,9 +81,11 @@ class Child:
         return self._failed if self._command.code is None else self._command.code  # type: ignore[return-value]
 
     def _ended(self) -> None:
-        number = self._command.pidfd
+        numbers = self._command.pidfd, self._command.scaling
         if self._command.runs and self._command.ended():
-            self._loop.remove_reader(number)
+            for number in numbers:
+                if number >= 0:
+                    self._loop.remove_reader(number)
             self._tell("app_ended", code=self._command.code)
             self._over()
 
@@ -110,7 +114,9 @@ class Ward:
             self._over()
             return
         self._tell("app_started", pid=self.pid, command=self._command.name)
-        self._selector.register(self._command.pidfd, selectors.EVENT_READ, ("child", None))
+        for number in (self._command.pidfd, self._command.scaling):
+            if number >= 0:
+                self._selector.register(number, selectors.EVENT_READ, ("child", None))
 
     @property
     def pid(self) -> int:
@@ -137,10 +143,13 @@ class Ward:
             self.signal(signal.SIGKILL)
 
     def ended(self) -> None:
-        """Its pidfd has become readable."""
-        number = self._command.pidfd
+        """One of its descriptors has become readable: it has ended, or is to be told something."""
+        self._command.scale()
+        numbers = self._command.pidfd, self._command.scaling
         if self._command.runs and self._command.ended():
-            self._selector.unregister(number)
+            for number in numbers:
+                if number >= 0:
+                    self._selector.unregister(number)
             self.code = self._command.code
             self._tell("app_ended", code=self.code)
             self._over()

@@ -11,10 +11,15 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from meshproxy.control.terminal import Scaling, let_go
+
 FORWARDED = (
     signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH,
 )  # fmt: skip
-"""Signals that mean nothing to a sidecar with a command, and so are the command's."""
+"""Signals that mean nothing to a sidecar with a command, and so are the command's.
+
+SIGTTIN and SIGTTOU are as well, and have a way of their own: `terminal`.
+"""
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that cannot be started, as shells have them."""
@@ -29,12 +34,14 @@ class CommandError(Exception):
 
 
 class Command:
-    """One process. `pidfd` can be waited for by any selector: readable means ended."""
+    """One process. Two descriptors can be waited for by any selector: `pidfd` is readable when it
+    has ended, `scaling` when there is a signal for it that is to be passed on."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         self._argv = list(argv)
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
+        self._scaling: Scaling | None = None
         self.pidfd = -1
         self.code: int | None = None
 
@@ -47,6 +54,10 @@ class Command:
         return self._process.pid if self._process is not None else 0
 
     @property
+    def scaling(self) -> int:
+        return self._scaling.fd if self._scaling is not None else -1
+
+    @property
     def runs(self) -> bool:
         return self._process is not None and self.code is None
 
@@ -55,18 +66,30 @@ class Command:
 
         Raises CommandError.
         """
+        scaling = Scaling()
         try:
-            self._process = subprocess.Popen(self._argv, env=self._environment)  # noqa: S603  # it is what was asked for
+            self._process = subprocess.Popen(  # noqa: S603  # it is what was asked for
+                self._argv, env=self._environment, preexec_fn=let_go
+            )
         except FileNotFoundError as error:
+            scaling.close()
             raise CommandError(f"{self.name}: not found", NOT_FOUND) from error
         except OSError as error:
+            scaling.close()
             raise CommandError(f"{self.name}: {error.strerror}", NOT_EXECUTABLE) from error
+        self._scaling = scaling
         self.pidfd = os.pidfd_open(self._process.pid)
 
     def signal(self, number: int) -> None:
         """Tell it, unless it has ended already."""
         if self.runs:
             signal.pidfd_send_signal(self.pidfd, number)
+
+    def scale(self) -> None:
+        """Pass on what `scaling` has for it."""
+        if self._scaling is not None:
+            for number in self._scaling.sent():
+                self.signal(number)
 
     def ended(self) -> bool:
         """Whether it has; its `code` is then 128 and the signal's number if one ended it."""
@@ -78,6 +101,8 @@ class Command:
         self.code = 128 - status if status < 0 else status
         os.close(self.pidfd)
         self.pidfd = -1
+        if self._scaling is not None:
+            self._scaling.close()
         return True
 
 

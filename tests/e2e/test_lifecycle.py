@@ -428,6 +428,88 @@ def test_what_the_sidecar_does_not_mean_is_passed_on(tmp_path: Path) -> None:
     assert trap.process.wait(5.0) == 9
 
 
+@BOTH
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU])
+def test_what_scales_a_server_is_passed_on(
+    tmp_path: Path, workers: int, number: signal.Signals
+) -> None:
+    """And stops nobody: their default is that of a job that is in the background."""
+
+    class Trap(Wrapped):
+        COMMAND = (
+            "sh", "-c", f"trap 'exit 9' {number.name[3:]}; echo set; while :; do sleep 0.02; done",
+        )  # fmt: skip
+
+    trap = Trap(config(workers), {"app": closed_port(), "other": closed_port()}, tmp_path)
+    try:
+        eventually(lambda: "set\n" in trap.logged(), 15.0, "the trap")
+        trap.signal(number)
+        assert trap.process.wait(5.0) == 9
+    finally:
+        if trap.process.poll() is None:
+            os.kill(trap.events("app_started")[0]["pid"], signal.SIGKILL)
+            trap.process.kill()
+
+
+BACKGROUND = """
+import os, pty, subprocess, sys, termios
+pid, terminal = pty.fork()
+if pid == 0:
+    settings = termios.tcgetattr(0)
+    settings[3] |= termios.TOSTOP  # who writes from the background is stopped, too
+    termios.tcsetattr(0, termios.TCSANOW, settings)
+    sys.exit(subprocess.run(sys.argv[1:], process_group=0).returncode)
+while True:
+    try:
+        os.write(1, os.read(terminal, 4096))
+    except OSError:
+        break
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+"""A terminal, and a job in its background."""
+
+READS_THE_TERMINAL = """
+import os, signal, sys
+heard = open(sys.argv[1], "w", buffering=1)
+def refused(*_):
+    raise InterruptedError
+signal.signal(signal.SIGTTIN, refused)
+try:
+    os.read(0, 1)
+except InterruptedError:
+    signal.signal(signal.SIGTTIN, lambda *_: print("told", file=heard))
+    print("terminal", file=heard)
+while True:
+    signal.pause()
+"""
+
+
+@BOTH
+def test_what_a_terminal_says_to_its_background_is_not_passed_on(
+    origin: Origin, workers: int, tmp_path: Path
+) -> None:
+    """All of the job have heard it, and the sidecar goes on to serve and to write its log."""
+    heard = tmp_path / "heard"
+
+    class Background(Wrapped):
+        COMMAND = (sys.executable, "-c", READS_THE_TERMINAL, str(heard))
+
+        def words(self) -> list[str]:
+            return [sys.executable, "-c", BACKGROUND, *super().words()]
+
+    given = {"app": origin.address, "other": origin.address}
+    with Background.running(config(workers), **given) as sidecar:
+        pid = sidecar.admin_json("/info")["pid"]
+        eventually(lambda: heard.exists() and heard.read_text() == "terminal\n", 5.0, "the kernel")
+        assert fetch(sidecar.inbound, "/").status == 200
+        os.kill(pid, signal.SIGTTIN)
+        eventually(lambda: "told" in heard.read_text(), 5.0, "the signal")
+        os.kill(pid, signal.SIGTERM)
+        assert sidecar.process.wait(10.0) == 128 + signal.SIGTERM
+        assert '"app_ended"' in sidecar.logged()
+    assert heard.read_text() == "terminal\ntold\n"
+
+
 def test_a_command_that_does_not_stop_is_killed_in_the_end(tmp_path: Path) -> None:
     class Deaf(Wrapped):
         COMMAND = ("sh", "-c", "trap '' TERM; echo set; while :; do sleep 0.02; done")
