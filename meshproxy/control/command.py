@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from meshproxy.control.terminal import Scaling, let_go
 
@@ -20,6 +20,9 @@ FORWARDED = (
 
 SIGTTIN and SIGTTOU are as well, and have a way of their own: `terminal`.
 """
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl: the signal that the kernel sends to a process when its parent has ended."""
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that cannot be started, as shells have them."""
@@ -64,12 +67,13 @@ class Command:
     def start(self) -> None:
         """Start it, in this process's group: what is typed at a terminal reaches both.
 
+        From the main thread: for the kernel, the end of the thread that starts it is ours.
         Raises CommandError.
         """
         scaling = Scaling()
         try:
             self._process = subprocess.Popen(  # noqa: S603  # it is what was asked for
-                self._argv, env=self._environment, preexec_fn=let_go
+                self._argv, env=self._environment, preexec_fn=_tied(os.getpid())
             )
         except FileNotFoundError as error:
             scaling.close()
@@ -104,6 +108,27 @@ class Command:
         if self._scaling is not None:
             self._scaling.close()
         return True
+
+
+def _tied(parent: int) -> Callable[[], None]:
+    """What the new process does before it becomes the command: have the kernel end it with us.
+
+    Who is killed cannot tell it, and it would keep its port from those that are started next.
+    All that could take a lock that a thread of ours holds is done here, before the fork. Where a
+    list of system calls forbids it, or the command changes its user, it is on its own.
+    """
+    import ctypes  # only who has a command needs it
+
+    control = ctypes.CDLL(None).prctl
+
+    def tie() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # our handler would be all that heard it
+        control(PR_SET_PDEATHSIG, signal.SIGTERM.value, 0, 0, 0)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)  # it came too late for that
+        let_go()
+
+    return tie
 
 
 def reap(known: frozenset[int]) -> None:

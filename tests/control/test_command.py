@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from meshproxy.control import command as command_module
 from meshproxy.control.command import Command, CommandError, environment_with, reap
 
 
@@ -50,6 +52,13 @@ def test_what_cannot_be_started_says_why(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="Permission denied") as closed:
         Command([str(plain)], {}).start()
     assert (missing.value.code, closed.value.code) == (127, 126)
+
+
+def test_a_command_whose_starter_has_ended_meanwhile_ends_too() -> None:
+    """The kernel tells only of ends that are yet to come."""
+    tie = command_module._tied(parent=os.getppid())
+    ended = subprocess.run(["sleep", "20"], preexec_fn=tie, check=False)
+    assert ended.returncode == -signal.SIGTERM
 
 
 def test_orphans_are_reaped_and_a_known_child_is_left() -> None:

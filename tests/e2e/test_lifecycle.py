@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -519,6 +520,34 @@ def test_a_command_that_does_not_stop_is_killed_in_the_end(tmp_path: Path) -> No
     with lasting(1.0):
         deaf.signal(signal.SIGTERM)
         assert deaf.process.wait(5.0) == 137
+
+
+@BOTH
+def test_a_command_ends_with_a_sidecar_that_is_killed(tmp_path: Path, workers: int) -> None:
+    """And may do so in its own way."""
+    ended = tmp_path / "ended"
+
+    class Cleaning(Wrapped):
+        COMMAND = (
+            "sh", "-c",
+            f"trap 'echo in order > {ended}; exit' TERM; echo set; while :; do sleep 0.02; done",
+        )  # fmt: skip
+
+    given = {"app": closed_port(), "other": closed_port()}
+    killed = Cleaning(config(workers, "1s"), given, tmp_path)
+    eventually(lambda: "set\n" in killed.logged(), 15.0, "the trap")
+    started = eventually(lambda: killed.events("app_started"), 5.0, "the sidecar's word of it")
+    app = os.pidfd_open(started[0]["pid"])
+    try:
+        killed.process.kill()
+        assert killed.process.wait(5.0) == -signal.SIGKILL
+        assert select.select([app], [], [], 5.0)[0], "it lives on"
+        assert ended.read_text() == "in order\n"
+        eventually(lambda: refuses(killed.metrics), 10.0, "the end of its workers")
+    finally:
+        if not select.select([app], [], [], 0.0)[0]:
+            signal.pidfd_send_signal(app, signal.SIGKILL)
+        os.close(app)
 
 
 @BOTH
