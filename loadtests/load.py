@@ -21,10 +21,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections import Counter
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,7 @@ from loadtests.processes import Child, Group, NotReadyError, answers, end_on_sig
 from loadtests.report import table
 
 HERE = Path(__file__).parent
+SETTLED = 5.0  # seconds until the sidecar's counts must be the callers'
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,18 @@ def start(group: Group, ports: sidecar.Ports, file: Path) -> Child:
 def drive(
     scenario: Scenario, args: argparse.Namespace, ports: sidecar.Ports, file: Path
 ) -> Outcome:
-    """Run locust once, headless, and judge its figures."""
+    """Run one scenario, judge its figures, and hold them against what the sidecar counted."""
+    before = counted(ports.metrics)
+    figures = locust(scenario, args, ports, file)
+    outcome = judge(scenario, args.p95, figures)
+    outcome.problems.extend(compare(answered(figures), ports.metrics, before))
+    return outcome
+
+
+def locust(
+    scenario: Scenario, args: argparse.Namespace, ports: sidecar.Ports, file: Path
+) -> dict[str, Any]:
+    """Run locust once, headless; the figures it wrote."""
     figures = file.with_name(f"{scenario.name}.json")
     argv = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), *scenario.users]
     argv += ["--headless", "--only-summary", "--stop-timeout", "10", "--figures", str(figures)]
@@ -138,7 +154,47 @@ def drive(
     )
     if not figures.exists():
         raise NotReadyError(f"locust exited {done.returncode}:\n{done.stderr.strip()[-2000:]}")
-    return judge(scenario, args.p95, json.loads(figures.read_text()))
+    found: dict[str, Any] = json.loads(figures.read_text())
+    return found
+
+
+def answered(figures: dict[str, Any]) -> Counter[str]:
+    """Requests that the callers made, by status; 0 for those without an answer."""
+    seen = figures["seen"].items()
+    codes = {what: times for what, times in seen if what.startswith("code ")}
+    return Counter({what.removeprefix("code "): times for what, times in codes.items()})
+
+
+def counted(port: int) -> Counter[str]:
+    """Requests that ended, by status, as the sidecar says; none when it says nothing."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as reply:
+            text = reply.read().decode()
+    except OSError:
+        return Counter()
+    found: Counter[str] = Counter()
+    samples = r"^meshproxy_requests_total\{(?:.*,)?code=\"([^\"]*)\".*\} (\S+)$"
+    for code, value in re.findall(samples, text, re.MULTILINE):
+        found[code] += int(float(value))
+    return found
+
+
+def compare(callers: Counter[str], port: int, before: Counter[str]) -> list[str]:
+    """What differs between the callers' counts and the sidecar's, since those before.
+
+    Every request is one to both, so a request that was lost, or made twice, shows by its status.
+    The sidecar counts when the last byte has left, which may be after the caller has read it.
+    """
+    until = time.monotonic() + SETTLED
+    while (sidecars := counted(port) - before) != callers and time.monotonic() < until:
+        time.sleep(0.05)
+    if sidecars == callers:
+        return []
+    return [f"the callers counted {by_code(callers)}; the sidecar {by_code(sidecars)}"]
+
+
+def by_code(counts: Counter[str]) -> str:
+    return ", ".join(f"{code}: {counts[code]}" for code in sorted(counts)) or "nothing"
 
 
 def judge(scenario: Scenario, p95_limit: float, figures: dict[str, Any]) -> Outcome:

@@ -2,7 +2,8 @@
 
 One user class per scenario; name the classes to run on locust's command line.
 `python -m loadtests.load` sets up the sidecar they expect and judges the figures;
-here an answer is judged: anything a scenario does not expect is a failure.
+here an answer is judged: anything a scenario does not expect is a failure, and so is a request
+that got no answer. Nothing is tried a second time.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from geventhttpclient import HTTPClient
+from geventhttpclient.client import HTTPClientPool
+from geventhttpclient.url import URL
 from locust import FastHttpUser, User, constant, constant_throughput, events, tag, task
-from locust.contrib.fasthttp import ResponseContextManager
+from locust.contrib.fasthttp import LocustUserAgent, ResponseContextManager
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
@@ -25,6 +29,8 @@ LIMITED = ("retry-after", "ratelimit", "ratelimit-policy")
 REASONS = frozenset({"UF", "UC", "UO", "UH", "URX", "UT"})
 REWRITE_EVERY = 1.5  # seconds between two rewrites of the file; it is looked at each second
 PATIENCE = 5.0  # seconds for the last rewrite to be in force
+LISTED = b'"name": "item-5"}]}'  # how what the origins list ends
+STORED = b'"stored": 2048'  # how many bytes they read
 seen: dict[str, int] = {}
 
 
@@ -40,22 +46,47 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--figures", default="", help="write the totals to this file, as JSON")
 
 
+class Once(HTTPClientPool):
+    """Clients that send no request a second time when a connection dies under it."""
+
+    def get_client(self, url: str | URL) -> HTTPClient:
+        client = super().get_client(url)
+        # An idempotent request is sent up to `size + 1` times more, and there is no option for
+        # it; nothing else reads this number once the pool is made.
+        client._connection_pool.size = -1  # noqa: SLF001 - see above
+        return client
+
+
+class Agent(LocustUserAgent):
+    """Takes each status for an answer and reads it to its end: what is right is ours to say."""
+
+    valid_response_codes = frozenset(range(200, 600))
+
+
 class Caller(FastHttpUser):
-    """A client with kept-alive connections to both listeners."""
+    """A client with kept-alive connections to both listeners; each call is one request."""
 
     abstract = True
     wait_time = constant_throughput(25)
     connection_timeout = 5.0
     network_timeout = 10.0
 
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        made = self.client.client
+        once = Once(**made.clientpool.client_args)
+        self.client.client = Agent(once, max_retries=0, max_redirects=0)
+
     def outbound(self, path: str) -> str:
         return f"{self.environment.parsed_options.outbound}{path}"
 
-    def expect(self, method: str, url: str, status: int, **more: Any) -> None:
-        """One request that must end with this status."""
+    def expect(self, method: str, url: str, status: int, says: bytes = b"", **more: Any) -> None:
+        """One request that must end with this status, and say this somewhere in its body."""
         with self.client.request(method, url, catch_response=True, **more) as reply:
             if reply.status_code != status:
                 reply.failure(describe(reply))
+            elif says not in (reply.content or b""):
+                reply.failure(f"status {status} with another body: {reply.content!r:.80}")
 
 
 def field(reply: ResponseContextManager, name: str) -> str | None:
@@ -77,24 +108,25 @@ class SteadyMix(Caller):
     @tag("steady")
     @task(4)
     def read_inbound(self) -> None:
-        self.expect("GET", "/items?page=1", 200, name="in GET")
+        self.expect("GET", "/items?page=1", 200, LISTED, name="in GET")
 
     @tag("steady")
     @task(1)
     def write_inbound(self) -> None:
-        self.expect("POST", "/items", 201, json={"pad": "x" * 2048}, name="in POST")
+        padded = {"pad": "x" * 2037}  # with what JSON adds it is as long as the others
+        self.expect("POST", "/items", 201, STORED, json=padded, name="in POST")
 
     @tag("steady")
     @task(3)
     def read_outbound_by_host(self) -> None:
         url = self.outbound("/profile")
-        self.expect("GET", url, 200, headers={"Host": "users"}, name="out GET by host")
+        self.expect("GET", url, 200, LISTED, headers={"Host": "users"}, name="out GET by host")
 
     @tag("steady")
     @task(1)
     def write_outbound_by_prefix(self) -> None:
         url = self.outbound("/users/profile")
-        self.expect("POST", url, 201, data=b"x" * 2048, name="out POST by prefix")
+        self.expect("POST", url, 201, STORED, data=b"x" * 2048, name="out POST by prefix")
 
 
 class BurstOverLimit(Caller):
@@ -112,7 +144,6 @@ class BurstOverLimit(Caller):
                 reply.failure(problem)
             else:
                 note(f"limited {reply.status_code}")
-                reply.success()
 
 
 def wrong_with_limited(reply: ResponseContextManager) -> str:
@@ -136,7 +167,7 @@ class FailingUpstream(Caller):
     @task(4)
     def read_flaky(self) -> None:
         url = self.outbound("/any")
-        self.expect("GET", url, 200, headers={"Host": "flaky"}, name="flaky GET")
+        self.expect("GET", url, 200, LISTED, headers={"Host": "flaky"}, name="flaky GET")
 
     @tag("failing")
     @task(1)
@@ -146,7 +177,6 @@ class FailingUpstream(Caller):
             reason = field(reply, "x-meshproxy-reason")
             if reply.status_code == 503 and reason in REASONS:
                 note(f"dead {reason}")
-                reply.success()
             else:
                 reply.failure(describe(reply))
 
@@ -164,12 +194,14 @@ class ThroughProxy(Caller):
     @tag("proxied")
     @task(3)
     def read(self) -> None:
-        self.expect("GET", "http://users/profile", 200, name="proxied GET")
+        self.expect("GET", "http://users/profile", 200, LISTED, name="proxied GET")
 
     @tag("proxied")
     @task(1)
     def write(self) -> None:
-        self.expect("POST", "http://users/profile", 201, data=b"x" * 2048, name="proxied POST")
+        self.expect(
+            "POST", "http://users/profile", 201, STORED, data=b"x" * 2048, name="proxied POST"
+        )
 
 
 class CachedAndHelped(Caller):
@@ -180,7 +212,7 @@ class CachedAndHelped(Caller):
     def read_cached(self) -> None:
         url, headers = self.outbound("/catalog"), {"Host": "catalog"}
         with self.client.get(url, headers=headers, name="cached GET", catch_response=True) as reply:
-            if reply.status_code == 200:
+            if reply.status_code == 200 and (reply.content or b"").endswith(LISTED):
                 note(f"cache {field(reply, 'x-cache')}")
             else:
                 reply.failure(describe(reply))
@@ -202,17 +234,17 @@ class ReloadUnderLoad(Caller):
     @tag("reload")
     @task(3)
     def read_kept(self) -> None:
-        self.expect("GET", "/items", 200, name="kept-alive GET")
+        self.expect("GET", "/items", 200, LISTED, name="kept-alive GET")
 
     @tag("reload")
     @task(1)
     def read_fresh(self) -> None:
-        self.expect("GET", "/items", 200, headers={"Connection": "close"}, name="fresh GET")
+        self.expect("GET", "/items", 200, LISTED, headers={"Connection": "close"}, name="fresh GET")
 
     @tag("reload")
     @task(1)
     def write_kept(self) -> None:
-        self.expect("POST", "/items", 201, data=b"x" * 2048, name="kept-alive POST")
+        self.expect("POST", "/items", 201, STORED, data=b"x" * 2048, name="kept-alive POST")
 
 
 class Operator(User):
@@ -270,6 +302,11 @@ def wanted_generation() -> int:
     return seen.get("generation before", 0) + (Operator.edits + 1) // 2 + 1
 
 
+def count(response: Any, **_: Any) -> None:
+    """Each request that ended, by status; 0 when there was no answer."""
+    note(f"code {response.status_code}")
+
+
 def problems(classes: set[str]) -> list[str]:
     """What a scenario is about and did not see, although no single answer was wrong."""
     found = []
@@ -294,6 +331,10 @@ def judge(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
     found = problems({user.__name__ for user in environment.user_classes})
+    if environment.runner is not None:
+        # A scenario that breaks off has judged nothing, and locust counts no failure for it.
+        crashes = environment.runner.exceptions.values()
+        found += [f"{crash['count']} x a scenario broke off: {crash['msg']}" for crash in crashes]
     for problem in found:
         print(f"FAILED: {problem}", flush=True)
         environment.process_exit_code = 1
@@ -336,4 +377,5 @@ def take_over(data: dict[str, Any], **_: Any) -> None:
 events.report_to_master.add_listener(lambda client_id, data: hand_over(data))  # type: ignore[no-untyped-call]
 events.worker_report.add_listener(lambda client_id, data: take_over(data))  # type: ignore[no-untyped-call]
 events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]
+events.request.add_listener(count)  # type: ignore[no-untyped-call]
 events.quitting.add_listener(judge)  # type: ignore[no-untyped-call]

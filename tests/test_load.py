@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,19 +75,115 @@ def test_every_scenario_is_broken_once() -> None:
     assert list(BROKEN) == [scenario.name for scenario in load.SCENARIOS]
 
 
+RESETS = "faults: {inject: [{reset: true, percent: 20%}]}"
+SUBTLE: dict[str, tuple[str, Callable[[str, sidecar.Ports], str], str]] = {
+    # What a caller would try again, and not speak of.
+    "requests that are lost": (
+        "burst",
+        lambda text, _: text.replace("GET /limited\n", f"GET /limited\n      {RESETS}\n"),
+        "no answer",
+    ),
+    "cached answers that are lost": (
+        "helped",
+        lambda text, _: text.replace("cache: {}", f"cache: {{}}, {RESETS}"),
+        "no answer",
+    ),
+}
+
+
 @pytest.mark.parametrize("scenario", BROKEN)
 def test_a_broken_sidecar_fails(
     scenario: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    fails(scenario, BROKEN[scenario], f"{scenario}: ", monkeypatch, capfd)
+
+
+@pytest.mark.parametrize("what", SUBTLE)
+def test_a_subtle_fault_fails(
+    what: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scenario, change, complaint = SUBTLE[what]
+    fails(scenario, change, complaint, monkeypatch, capfd)
+
+
+def fails(
+    scenario: str,
+    change: Callable[[str, sidecar.Ports], str],
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A scenario must not pass with the sidecar's file changed like this, and say why."""
     sound = sidecar.config
 
     def broken(ports: sidecar.Ports) -> str:
         text = sound(ports)
-        assert BROKEN[scenario](text, ports) != text
-        return BROKEN[scenario](text, ports)
+        assert change(text, ports) != text
+        return change(text, ports)
 
     monkeypatch.setattr(sidecar, "config", broken)
     # Nobody judges how fast it is: what is broken is what is noticed.
     argv = ["--only", scenario, "--seconds", "3", "--users", "4", "--p95", "60000"]
     assert load.main(argv) == 1
-    assert f"{scenario}: " in capfd.readouterr().out
+    assert complaint in capfd.readouterr().out
+
+
+class Loser(socketserver.ThreadingTCPServer):
+    """Reads each fifth request of a connection to its end, and then closes without a byte."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Connection)
+        self.lost: list[bytes] = []  # appending is safe between threads, adding is not
+
+
+class Connection(socketserver.StreamRequestHandler):
+    """Four requests that are answered as the origins would, and one that is not."""
+
+    def handle(self) -> None:
+        for _ in range(4):
+            head = self.read()
+            if not head:
+                return
+            said = LISTED if head.startswith(b"GET") else STORED
+            self.wfile.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % said)
+        if head := self.read():
+            assert isinstance(self.server, Loser)
+            self.server.lost.append(head)
+
+    def read(self) -> bytes:
+        """The head of the next request, its body read too; empty at the end."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline()
+            if not line:
+                return b""
+            head += line
+        self.rfile.read(0 if head.startswith(b"GET") else 2048)
+        return head
+
+
+LISTED = b"200 OK", 21, b'[{"name": "item-5"}]}'
+STORED = b"201 Created", 16, b'{"stored": 2048}'
+
+
+def test_each_lost_request_is_a_failure(tmp_path: Path) -> None:
+    with Loser() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        ports = sidecar.Ports(*[port] * 9)
+        args = load.read_options(["--seconds", "2", "--users", "4"])
+        figures = load.locust(STRICT, args, ports, tmp_path / "none.yaml")
+        server.shutdown()
+    assert b"GET" in {head[:3] for head in server.lost}
+    assert figures["failures"] == len(server.lost) == figures["seen"]["code 0"]
+
+
+def test_a_request_that_only_one_side_counted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "SETTLED", 0.0)
+    monkeypatch.setattr(load, "counted", lambda port: Counter({"200": 7, "0": 1}))
+    before = Counter({"200": 2})
+    assert load.compare(Counter({"200": 5, "0": 1}), 1, before) == []
+    told = load.compare(Counter({"200": 6}), 1, before)
+    assert told == ["the callers counted 200: 6; the sidecar 0: 1, 200: 5"]
