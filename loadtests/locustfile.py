@@ -12,6 +12,7 @@ import json
 import re
 import time
 import urllib.request
+import uuid
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +26,9 @@ from locust.contrib.fasthttp import LocustUserAgent, ResponseContextManager
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from loadtests.allowance import Allowance
+from loadtests.sidecar import FAILURES, LIMIT
+
 LIMITED = ("retry-after", "ratelimit", "ratelimit-policy")
 REASONS = frozenset({"UF", "UC", "UO", "UH", "URX", "UT"})
 REWRITE_EVERY = 1.5  # seconds between two rewrites of the file; it is looked at each second
@@ -32,6 +36,9 @@ PATIENCE = 5.0  # seconds for the last rewrite to be in force
 LISTED = b'"name": "item-5"}]}'  # how what the origins list ends
 STORED = b'"stored": 2048'  # how many bytes they read
 seen: dict[str, int] = {}
+CLIENT = uuid.uuid4().hex  # the one that bursts: each worker is its own, with a bucket of its own
+allowance = Allowance(LIMIT, LIMIT)
+limits: dict[str, list[str]] = {}  # what was wrong with each such client's limit
 
 
 def note(what: str) -> None:
@@ -137,8 +144,11 @@ class BurstOverLimit(Caller):
     @tag("burst")
     @task
     def burst(self) -> None:
-        headers = {"x-client-id": "greedy"}
+        headers = {"x-client-id": CLIENT}
+        allowance.asked(time.monotonic())
         with self.client.get("/limited", headers=headers, catch_response=True) as reply:
+            if reply.status_code in (200, 429):
+                allowance.told(time.monotonic(), reply.status_code == 200)
             problem = wrong_with_limited(reply)
             if problem:
                 reply.failure(problem)
@@ -307,20 +317,43 @@ def count(response: Any, **_: Any) -> None:
     note(f"code {response.status_code}")
 
 
-def problems(classes: set[str]) -> list[str]:
+def problems(classes: set[str], users: int, seconds: float) -> list[str]:
     """What a scenario is about and did not see, although no single answer was wrong."""
     found = []
-    if "BurstOverLimit" in classes and not (seen.get("limited 200") and seen.get("limited 429")):
-        found.append("the burst should see both 200 and 429")
-    if "FailingUpstream" in classes and not any(what.startswith("dead") for what in seen):
-        found.append("no answer of the dead service was refused with a reason")
-    if "CachedAndHelped" in classes and not seen.get("cache HIT"):
-        found.append("nothing came from the cache")
+    if "BurstOverLimit" in classes:
+        if not (seen.get("limited 200") and seen.get("limited 429")):
+            found.append("the burst should see both 200 and 429")
+        found += [problem for client in limits.values() for problem in client]
+    if "FailingUpstream" in classes:
+        found += wrong_with_breaker(users, seconds)
+    if "CachedAndHelped" in classes:
+        found += wrong_with_cache(seconds)
     if "Operator" in classes:
         found += [f"{what}: {seen[what]} times" for what in seen if what.endswith("taken")]
         if seen.get("generation after", 0) < wanted_generation():
             found.append(f"reloads were missed after {Operator.edits} edits")
     return [f"{problem} ({json.dumps(seen)})" for problem in found]
+
+
+def wrong_with_breaker(users: int, seconds: float) -> list[str]:
+    """A dead service is tried until its breaker opens, by those on their way, and once a second."""
+    tried = sum(times for what, times in seen.items() if what.startswith("dead"))
+    tried -= seen.get("dead UO", 0)
+    if not tried:
+        return ["no answer of the dead service was refused with a reason"]
+    most = FAILURES + users + seconds + 1
+    if tried > most:
+        return [f"the breaker let {tried} requests try a dead service, at most {most:.0f} may"]
+    return []
+
+
+def wrong_with_cache(seconds: float) -> list[str]:
+    """What is good for a second is fetched once a second, however many ask for it."""
+    if not seen.get("cache HIT"):
+        return ["nothing came from the cache"]
+    if seen.get("cache MISS", 0) > seconds + 2:
+        return [f"the cache fetched {seen['cache MISS']} times, at most {seconds + 2:.0f} are due"]
+    return []
 
 
 def judge(environment: Environment, **_: Any) -> None:
@@ -330,17 +363,26 @@ def judge(environment: Environment, **_: Any) -> None:
     """
     if isinstance(environment.runner, WorkerRunner):
         return
-    found = problems({user.__name__ for user in environment.user_classes})
-    if environment.runner is not None:
-        # A scenario that breaks off has judged nothing, and locust counts no failure for it.
-        crashes = environment.runner.exceptions.values()
-        found += [f"{crash['count']} x a scenario broke off: {crash['msg']}" for crash in crashes]
+    limits.setdefault(CLIENT, allowance.problems())
+    found = wrong(environment)
     for problem in found:
         print(f"FAILED: {problem}", flush=True)
         environment.process_exit_code = 1
     wanted = getattr(environment.parsed_options, "figures", "")
     if wanted:
         Path(wanted).write_text(json.dumps(figures(environment, found)))
+
+
+def wrong(environment: Environment) -> list[str]:
+    """What no single answer shows, and what locust counts as no failure."""
+    classes = {user.__name__ for user in environment.user_classes}
+    options, total = environment.parsed_options, environment.stats.total
+    users = getattr(options, "num_users", None) or 1
+    seconds = (total.last_request_timestamp or 0) - (total.start_time or 0)
+    crashes = environment.runner.exceptions.values() if environment.runner else ()
+    # A scenario that breaks off has judged nothing.
+    broke_off = [f"{crash['count']} x a scenario broke off: {crash['msg']}" for crash in crashes]
+    return problems(classes, users, max(0.0, seconds)) + broke_off
 
 
 def figures(environment: Environment, found: list[str]) -> dict[str, Any]:
@@ -366,11 +408,13 @@ def hand_over(data: dict[str, Any], **_: Any) -> None:
     """A worker's notes since the last time go to the master with its figures."""
     data["seen"] = dict(seen)
     seen.clear()
+    data["limits"] = {CLIENT: allowance.problems()}
 
 
 def take_over(data: dict[str, Any], **_: Any) -> None:
     for what, times in data.get("seen", {}).items():
         seen[what] = seen.get(what, 0) + times
+    limits.update(data.get("limits", {}))
 
 
 # locust's hooks are untyped

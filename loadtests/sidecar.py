@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LIMIT = 50  # requests per second of one client on /limited
+LIMIT = 50  # requests per second of one client on /limited, and its burst
+FAILURES = 7  # in a row open the breaker of an endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ outbound:
       per_try_timeout: 2s
       backoff: {{strategy: exponential, base: 5ms, max: 50ms, jitter: full}}
       budget: {{ratio: 20%, min_per_second: 10}}
-    circuit_breaker: {{consecutive_failures: 7, open_for: 1s, max_open_for: 5s}}
+    circuit_breaker: {{consecutive_failures: {FAILURES}, open_for: 1s, max_open_for: 5s}}
   services:
     users: {{endpoints: ["127.0.0.1:{ports.users}"], prefix: /users}}
     flaky: {{endpoints: ["127.0.0.1:{ports.sound}", "127.0.0.1:{ports.flaky}"]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socketserver
 import threading
 from collections import Counter
@@ -87,6 +88,24 @@ SUBTLE: dict[str, tuple[str, Callable[[str, sidecar.Ports], str], str]] = {
         "helped",
         lambda text, _: text.replace("cache: {}", f"cache: {{}}, {RESETS}"),
         "no answer",
+    ),
+    "a limit ten times too loose": (
+        "burst",
+        lambda text, _: text.replace(
+            f"{sidecar.LIMIT}/s, burst: {sidecar.LIMIT}",
+            f"{10 * sidecar.LIMIT}/s, burst: {10 * sidecar.LIMIT}",
+        ),
+        "the limit gave",
+    ),
+    "a breaker that never opens": (
+        "failing",
+        lambda text, _: re.sub("circuit_breaker: {.*}", "circuit_breaker: off", text),
+        "the breaker let",
+    ),
+    "a cache that forgets at once": (
+        "helped",
+        lambda text, _: text.replace("cache: {}", "cache: {ttl: 20ms, stale_while_revalidate: 0s}"),
+        "the cache fetched",
     ),
 }
 
