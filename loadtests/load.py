@@ -21,24 +21,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections import Counter
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests import sidecar
+from loadtests import sidecar, tally
 from loadtests.processes import Child, Group, NotReadyError, answers, end_on_sigterm, free_port
 from loadtests.report import table
 
 HERE = Path(__file__).parent
-SETTLED = 5.0  # seconds until the sidecar's counts must be the callers'
+PATIENCE = 60.0  # seconds beyond a scenario's own, until locust is taken to hang
+
+
+class HangError(Exception):
+    """Locust did not end in time, and was ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +130,20 @@ def drive(
     scenario: Scenario, args: argparse.Namespace, ports: sidecar.Ports, file: Path
 ) -> Outcome:
     """Run one scenario, judge its figures, and hold them against what the sidecar counted."""
-    before = counted(ports.metrics)
-    figures = locust(scenario, args, ports, file)
+    before = tally.counted(ports.metrics)
+    try:
+        figures = locust(scenario, args, ports, file)
+    except HangError as error:
+        return Outcome(scenario.name, 0, 0, 0.0, 0.0, 0.0, "", [str(error)])
     outcome = judge(scenario, args.p95, figures)
-    outcome.problems.extend(compare(answered(figures), ports.metrics, before))
+    outcome.problems.extend(tally.compare(tally.answered(figures), ports.metrics, before))
     return outcome
 
 
 def locust(
     scenario: Scenario, args: argparse.Namespace, ports: sidecar.Ports, file: Path
 ) -> dict[str, Any]:
-    """Run locust once, headless; the figures it wrote."""
+    """Run locust once, headless; the figures it wrote. It has ended when this returns or raises."""
     figures = file.with_name(f"{scenario.name}.json")
     argv = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), *scenario.users]
     argv += ["--headless", "--only-summary", "--stop-timeout", "10", "--figures", str(figures)]
@@ -148,53 +151,24 @@ def locust(
     argv += ["--run-time", f"{args.seconds}s", "--host", f"http://127.0.0.1:{ports.inbound}"]
     argv += ["--outbound", f"http://127.0.0.1:{ports.outbound}"]
     argv += ["--metrics", f"http://127.0.0.1:{ports.metrics}", "--config-file", str(file)]
-    patience = args.seconds + 60
-    done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, timeout=patience, cwd=HERE.parent
-    )
+    with Group(file.parent) as group:
+        child = group.start(f"locust-{scenario.name}", argv, cwd=HERE.parent)
+        code = wait(child, args.seconds + PATIENCE)
     if not figures.exists():
-        raise NotReadyError(f"locust exited {done.returncode}:\n{done.stderr.strip()[-2000:]}")
+        raise NotReadyError(f"locust exited {code}:\n{child.tail(30)}")
     found: dict[str, Any] = json.loads(figures.read_text())
     return found
 
 
-def answered(figures: dict[str, Any]) -> Counter[str]:
-    """Requests that the callers made, by status; 0 for those without an answer."""
-    seen = figures["seen"].items()
-    codes = {what: times for what, times in seen if what.startswith("code ")}
-    return Counter({what.removeprefix("code "): times for what, times in codes.items()})
-
-
-def counted(port: int) -> Counter[str]:
-    """Requests that ended, by status, as the sidecar says; none when it says nothing."""
+def wait(child: Child, seconds: float) -> int:
+    """The exit code; `HangError` when there is none in time."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as reply:
-            text = reply.read().decode()
-    except OSError:
-        return Counter()
-    found: Counter[str] = Counter()
-    samples = r"^meshproxy_requests_total\{(?:.*,)?code=\"([^\"]*)\".*\} (\S+)$"
-    for code, value in re.findall(samples, text, re.MULTILINE):
-        found[code] += int(float(value))
-    return found
-
-
-def compare(callers: Counter[str], port: int, before: Counter[str]) -> list[str]:
-    """What differs between the callers' counts and the sidecar's, since those before.
-
-    Every request is one to both, so a request that was lost, or made twice, shows by its status.
-    The sidecar counts when the last byte has left, which may be after the caller has read it.
-    """
-    until = time.monotonic() + SETTLED
-    while (sidecars := counted(port) - before) != callers and time.monotonic() < until:
-        time.sleep(0.05)
-    if sidecars == callers:
-        return []
-    return [f"the callers counted {by_code(callers)}; the sidecar {by_code(sidecars)}"]
-
-
-def by_code(counts: Counter[str]) -> str:
-    return ", ".join(f"{code}: {counts[code]}" for code in sorted(counts)) or "nothing"
+        return child.process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        said = child.tail() or "nothing"
+        raise HangError(
+            f"{child.name} did not end within {seconds:g} s; it said:\n{said}"
+        ) from None
 
 
 def judge(scenario: Scenario, p95_limit: float, figures: dict[str, Any]) -> Outcome:
@@ -242,11 +216,19 @@ def read_options(argv: list[str] | None) -> argparse.Namespace:
     """The command line; argparse ends the program (2) on a usage error."""
     parser = argparse.ArgumentParser(prog="loadtests.load", description=__doc__)
     names = [scenario.name for scenario in SCENARIOS]
-    parser.add_argument("--users", type=int, default=20, help="at a time (default 20)")
-    parser.add_argument("--seconds", type=int, default=12, help="per scenario (default 12)")
+    parser.add_argument("--users", type=positive, default=20, help="at a time (default 20)")
+    parser.add_argument("--seconds", type=positive, default=12, help="per scenario (default 12)")
     parser.add_argument("--p95", type=float, default=250.0, help="milliseconds (default 250)")
     parser.add_argument("--only", nargs="+", choices=names, help="these scenarios")
     return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 if __name__ == "__main__":

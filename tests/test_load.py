@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from loadtests import load, sidecar
+from loadtests import load, sidecar, tally
 
 SOUND = {
     "requests": 1000,
@@ -200,9 +201,31 @@ def test_each_lost_request_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_request_that_only_one_side_counted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "SETTLED", 0.0)
-    monkeypatch.setattr(load, "counted", lambda port: Counter({"200": 7, "0": 1}))
+    monkeypatch.setattr(tally, "SETTLED", 0.0)
+    monkeypatch.setattr(tally, "counted", lambda port: Counter({"200": 7, "0": 1}))
     before = Counter({"200": 2})
-    assert load.compare(Counter({"200": 5, "0": 1}), 1, before) == []
-    told = load.compare(Counter({"200": 6}), 1, before)
+    assert tally.compare(Counter({"200": 5, "0": 1}), 1, before) == []
+    told = tally.compare(Counter({"200": 6}), 1, before)
     assert told == ["the callers counted 200: 6; the sidecar 0: 1, 200: 5"]
+
+
+@pytest.mark.parametrize("option", ["--seconds", "--users"])
+@pytest.mark.parametrize("number", ["0", "-1", "few"])
+def test_no_seconds_and_no_users_are_usage_errors(
+    option: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load.main([option, number])
+    assert ended.value.code == 2
+    assert f"argument {option}: " in capsys.readouterr().err
+
+
+def test_a_locust_that_hangs_is_told_and_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It is not given the time that it runs, so it has never ended in time.
+    monkeypatch.setattr(load, "PATIENCE", -0.5)
+    before = psutil.Process().children(recursive=True)
+    assert load.main(["--only", "steady", "--seconds", "1", "--users", "1"]) == 1
+    assert psutil.Process().children(recursive=True) == before
+    assert "steady: locust-steady did not end within 0.5 s" in capsys.readouterr().out
