@@ -1,4 +1,4 @@
-"""Load on one real sidecar: origins, meshproxy, locust scenario by scenario, thresholds.
+r"""Load on one real sidecar: origins, meshproxy, locust scenario by scenario, thresholds.
 
 `python -m loadtests.load` starts everything on free loopback ports, runs each
 scenario for a few seconds and exits 1 when one broke a threshold. What an answer
@@ -8,13 +8,15 @@ One locust process asks some 4,000 times per second. For more, or from several m
 scenarios distributed, against a sidecar of your own that is set up as `sidecar.config` has it:
 
     python -m locust -f loadtests/locustfile.py SteadyMix --master --headless --expect-workers 2 \
-        --users 200 --spawn-rate 50 --run-time 60s --host http://10.0.0.5:15006 \
+        --users 200 --spawn-rate 50 --run-time 60s --stop-timeout 10 --host http://10.0.0.5:15006 \
         --outbound http://10.0.0.5:15001 --figures steady.json
     python -m locust -f loadtests/locustfile.py SteadyMix --worker --master-host 10.0.0.9
 
-The options of the master reach its workers, all figures and what the scenarios saw come together
-at the master, and it exits 1 when an answer was wrong or a scenario did not meet its subject.
-Operator edits the sidecar's file, so it runs where that file is: `reload` is for one machine.
+Both start in the root of the repository: the first on the master, here 10.0.0.9, the second once
+for each worker. The options of the master reach its workers, all figures and what the scenarios
+saw come together at the master, and it exits 1 when an answer was wrong or a scenario did not meet
+its subject. Operator edits the sidecar's file, so it runs where that file is: `reload` is for one
+machine.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,17 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> list[Outcome]:
     """Start the sidecar and its origins, and drive it scenario by scenario."""
-    with (
-        tempfile.TemporaryDirectory(prefix="load-") as name,
-        Group(Path(name)) as group,
-        socket.socket() as dead,
-    ):
-        folder = Path(name)
-        dead.bind(("127.0.0.1", 0))  # held, never listening: whoever connects is refused
-        ports = sidecar.Ports(*(free_port() for _ in range(8)), *dead.getsockname()[1:])
-        file = folder / "meshproxy.yaml"
-        file.write_text(sidecar.config(ports))
-        proxy = start(group, ports, file)
+    with site() as (proxy, ports, file):
         outcomes = []
         for scenario in SCENARIOS:
             if args.only and scenario.name not in args.only:
@@ -112,6 +106,21 @@ def run(args: argparse.Namespace) -> list[Outcome]:
             outcomes.append(drive(scenario, args, ports, file))
             check_alive(proxy, ports, outcomes[-1])
         return outcomes
+
+
+@contextmanager
+def site() -> Iterator[tuple[Child, sidecar.Ports, Path]]:
+    """The sidecar and its origins, ready; all of it ends with the block."""
+    with (
+        tempfile.TemporaryDirectory(prefix="load-") as name,
+        Group(Path(name)) as group,
+        socket.socket() as dead,
+    ):
+        dead.bind(("127.0.0.1", 0))  # held, never listening: whoever connects is refused
+        ports = sidecar.Ports(*(free_port() for _ in range(8)), *dead.getsockname()[1:])
+        file = Path(name) / "meshproxy.yaml"
+        file.write_text(sidecar.config(ports))
+        yield start(group, ports, file), ports, file
 
 
 def start(group: Group, ports: sidecar.Ports, file: Path) -> Child:
@@ -214,7 +223,12 @@ def summary(outcomes: list[Outcome]) -> str:
 
 def read_options(argv: list[str] | None) -> argparse.Namespace:
     """The command line; argparse ends the program (2) on a usage error."""
-    parser = argparse.ArgumentParser(prog="loadtests.load", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="loadtests.load",
+        description=__doc__,
+        # The commands must stay as they are to be typed.
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     names = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("--users", type=positive, default=20, help="at a time (default 20)")
     parser.add_argument("--seconds", type=positive, default=12, help="per scenario (default 12)")

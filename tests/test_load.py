@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import socketserver
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +17,9 @@ import psutil
 import pytest
 
 from loadtests import load, sidecar, tally
+from loadtests.processes import Group, free_port
 
+ROOT = Path(__file__).parents[1]
 SOUND = {
     "requests": 1000,
     "failures": 0,
@@ -229,3 +234,42 @@ def test_a_locust_that_hangs_is_told_and_ended(
     assert load.main(["--only", "steady", "--seconds", "1", "--users", "1"]) == 1
     assert psutil.Process().children(recursive=True) == before
     assert "steady: locust-steady did not end within 0.5 s" in capsys.readouterr().out
+
+
+def commands(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """Those that --help shows, as a shell would read them."""
+    with pytest.raises(SystemExit):
+        load.main(["--help"])
+    text = capsys.readouterr().out.replace("\\\n", " ")
+    return [shlex.split(line) for line in text.splitlines() if line.startswith("    python -m")]
+
+
+def typed(command: list[str], **instead: Any) -> list[str]:
+    """A command of ours: run by this Python, with other values for its options, or more."""
+    argv = [sys.executable, *command[1:]]
+    for name, value in instead.items():
+        option = "--" + name.replace("_", "-")
+        if option not in argv:
+            argv += [option, ""]
+        argv[argv.index(option) + 1] = str(value)
+    return argv
+
+
+def test_it_runs_distributed_as_documented(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    master, worker = commands(capsys)
+    figures, port = tmp_path / "steady.json", free_port()
+    with load.site() as (_, ports, _), Group(tmp_path) as group:
+        inbound, outbound = (f"http://127.0.0.1:{port}" for port in (ports.inbound, ports.outbound))
+        load_of_ours = {"expect_workers": 1, "users": 4, "spawn_rate": 4, "run_time": "2s"}
+        where = {"host": inbound, "outbound": outbound, "figures": figures}
+        bound = {"master_bind_host": "127.0.0.1", "master_bind_port": port}
+        leading = group.start("master", typed(master, **load_of_ours, **where, **bound), cwd=ROOT)
+        argv = typed(worker, master_host="127.0.0.1", master_port=port)
+        working = group.start("worker", argv, cwd=ROOT)
+        assert load.wait(leading, 60.0) == 0, leading.tail()
+        assert load.wait(working, 60.0) == 0, working.tail()
+        found = json.loads(figures.read_text())
+        assert load.judge(STRICT, 60_000.0, found).problems == []
+        assert tally.compare(tally.answered(found), ports.metrics, Counter()) == []
