@@ -35,6 +35,7 @@ REWRITE_EVERY = 1.5  # seconds between two rewrites of the file; it is looked at
 PATIENCE = 5.0  # seconds for the last rewrite to be in force
 LISTED = b'"name": "item-5"}]}'  # how what the origins list ends
 STORED = b'"stored": 2048'  # how many bytes they read
+CLOSED = "kept connection closed"
 seen: dict[str, int] = {}
 CLIENT = uuid.uuid4().hex  # the one that bursts: each worker is its own, with a bucket of its own
 allowance = Allowance(LIMIT, LIMIT)
@@ -54,14 +55,28 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 class Once(HTTPClientPool):
-    """Clients that send no request a second time when a connection dies under it."""
+    """Clients that send no request a second time when a connection dies under it.
+
+    They note kept connections that were closed between two requests, with no word of it before.
+    """
 
     def get_client(self, url: str | URL) -> HTTPClient:
         client = super().get_client(url)
         # An idempotent request is sent up to `size + 1` times more, and there is no option for
-        # it; nothing else reads this number once the pool is made.
-        client._connection_pool.size = -1  # noqa: SLF001 - see above
+        # it; nothing else reads this number once the pool is made. Nor is there one to be told.
+        pool = client._connection_pool  # noqa: SLF001 - see above
+        if pool.size >= 0:
+            pool.size = -1
+            is_alive = pool._is_socket_alive  # noqa: SLF001 - see above
+            pool._is_socket_alive = lambda sock: kept(is_alive(sock))  # type: ignore[method-assign]  # noqa: SLF001 - see above
         return client
+
+
+def kept(is_alive: bool) -> bool:
+    """Asked of a connection that is wanted again."""
+    if not is_alive:
+        note(CLOSED)
+    return is_alive
 
 
 class Agent(LocustUserAgent):
@@ -328,6 +343,8 @@ def problems(classes: set[str], users: int, seconds: float) -> list[str]:
         found += wrong_with_breaker(users, seconds)
     if "CachedAndHelped" in classes:
         found += wrong_with_cache(seconds)
+    if "ReloadUnderLoad" in classes and seen.get(CLOSED):
+        found.append(f"{seen[CLOSED]} kept connections were closed")
     if "Operator" in classes:
         found += [f"{what}: {seen[what]} times" for what in seen if what.endswith("taken")]
         if seen.get("generation after", 0) < wanted_generation():

@@ -158,8 +158,9 @@ class Loser(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, reads: bool = True) -> None:
         super().__init__(("127.0.0.1", 0), Connection)
+        self.reads = reads  # else it does not even wait for the fifth
         self.lost: list[bytes] = []  # appending is safe between threads, adding is not
 
 
@@ -173,8 +174,8 @@ class Connection(socketserver.StreamRequestHandler):
                 return
             said = LISTED if head.startswith(b"GET") else STORED
             self.wfile.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % said)
-        if head := self.read():
-            assert isinstance(self.server, Loser)
+        assert isinstance(self.server, Loser)
+        if self.server.reads and (head := self.read()):
             self.server.lost.append(head)
 
     def read(self) -> bytes:
@@ -193,16 +194,28 @@ LISTED = b"200 OK", 21, b'[{"name": "item-5"}]}'
 STORED = b"201 Created", 16, b'{"stored": 2048}'
 
 
-def test_each_lost_request_is_a_failure(tmp_path: Path) -> None:
-    with Loser() as server:
+def figures_of(server: Loser, scenario: load.Scenario, folder: Path) -> dict[str, Any]:
+    """What the callers say of a server that stands for both listeners."""
+    with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        port = server.server_address[1]
-        ports = sidecar.Ports(*[port] * 9)
+        ports = sidecar.Ports(*[server.server_address[1]] * 9)
         args = load.read_options(["--seconds", "2", "--users", "4"])
-        figures = load.locust(STRICT, args, ports, tmp_path / "none.yaml")
+        figures = load.locust(scenario, args, ports, folder / "none.yaml")
         server.shutdown()
+    return figures
+
+
+def test_each_lost_request_is_a_failure(tmp_path: Path) -> None:
+    server = Loser()
+    figures = figures_of(server, STRICT, tmp_path)
     assert b"GET" in {head[:3] for head in server.lost}
     assert figures["failures"] == len(server.lost) == figures["seen"]["code 0"]
+
+
+def test_a_kept_connection_that_a_reload_closes_is_told(tmp_path: Path) -> None:
+    callers = load.Scenario("reload", ("ReloadUnderLoad",), 0.0)
+    figures = figures_of(Loser(reads=False), callers, tmp_path)
+    assert "kept connections were closed" in " ".join(figures["problems"])
 
 
 def test_a_request_that_only_one_side_counted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
