@@ -11,7 +11,8 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     __main__      the command line; loads nothing but the chosen command
     commands/     one file per thing a person types
         arguments  sources  run  check  starter  remote  tap  top  screen  events
-        explain  prose  inject  inject_words  workloads  pods  edits
+        explain  prose  inject  inject_words  workloads  pods  shapes
+        edits
     supervisor    several workers: forks them, owns their sockets, looks after them
     worker        the app as one worker of several, tied to the others
     app           the composition root: a sidecar's life, and the only place that knows every room

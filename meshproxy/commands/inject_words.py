@@ -9,6 +9,7 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError
 
 from meshproxy import __version__
+from meshproxy.commands.pods import OURS
 
 ABOUT = """\
 Adds the sidecar to every Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job and CronJob
@@ -94,6 +95,9 @@ def _port(text: str) -> int:
     number = text.removeprefix(":")
     if not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):
         raise ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
+    if int(number) in OURS:
+        used = OURS[int(number)]
+        raise ArgumentTypeError(f"{number} is the sidecar's own {used} port, not the app's")
     return int(number)
 
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-Tree: TypeAlias = dict[str, Any]
-Path: TypeAlias = tuple[str | int, ...]
-Wrong: TypeAlias = tuple[Path, str]
-"""A reason why this pod gets no sidecar: the path in the pod's spec, and a sentence."""
+from meshproxy.commands.shapes import Path, Tree, Wrong, mapping, mappings, misshapen
 
 NAME = "meshproxy"
 VOLUME = "meshproxy-config"
@@ -58,7 +55,7 @@ class Sidecar:
 
 def wrong(spec: Any, sidecar: Sidecar) -> list[Wrong]:
     """Every reason why this pod cannot have the sidecar; none means that `add` will do."""
-    shape = list(_misshapen(spec))
+    shape = list(misshapen(spec))
     if shape or present(spec, sidecar):
         return shape
     return list(_clashes(spec, sidecar))
@@ -70,6 +67,14 @@ def present(spec: Tree, sidecar: Sidecar) -> bool:
     return any(
         one["name"] == NAME and one.get("image") == sidecar.image for one in spec.get(where) or ()
     )
+
+
+def config_map(spec: Tree) -> str | None:
+    """The ConfigMap that the sidecar of a pod that has one reads, if it does."""
+    for one in mappings(spec.get("volumes")):
+        if one["name"] == VOLUME:
+            return mapping(one.get("configMap")).get("name")
+    return None
 
 
 def add(spec: Tree, sidecar: Sidecar, name: str) -> Tree:
@@ -87,10 +92,12 @@ def add(spec: Tree, sidecar: Sidecar, name: str) -> Tree:
         # Last, so that kubectl's default container stays the app.
         given["containers"] = [*apps, made]
     if sidecar.config_map is not None:
-        volume = {"name": VOLUME, "configMap": {"name": sidecar.config_map}}
-        others = [one for one in spec.get("volumes") or () if one["name"] != VOLUME]
-        given["volumes"] = [*others, volume]
-    if spec.get("terminationGracePeriodSeconds", GRACE) < sidecar.drain + MARGIN:
+        volumes = spec.get("volumes") or []
+        if all(one["name"] != VOLUME for one in volumes):
+            volume = {"name": VOLUME, "configMap": {"name": sidecar.config_map}}
+            given["volumes"] = [*volumes, volume]
+    grace = spec.get("terminationGracePeriodSeconds")
+    if (GRACE if grace is None else grace) < sidecar.drain + MARGIN:
         given["terminationGracePeriodSeconds"] = sidecar.drain + MARGIN
     return given
 
@@ -165,65 +172,28 @@ def container(sidecar: Sidecar, name: str, port: int | None) -> Tree:
 
 
 def app_port(spec: Tree, sidecar: Sidecar) -> int | None:
-    """The app's port: what was asked for, or the first that a container of the pod declares."""
+    """The app's port: what was asked for, or the first of TCP that a container declares."""
     if sidecar.app_port is not None:
         return sidecar.app_port
-    return next((port["containerPort"] for _, port in _ports(spec)), None)
+    return next((port["containerPort"] for port in _app_ports(spec)), None)
 
 
 def bypassed(service: Tree, labels: Tree, spec: Tree, sidecar: Sidecar) -> list[str]:
     """The ports of a Service that lead to these pods' app past the sidecar, as it was written."""
-    inside = service.get("spec") or {}
-    selector = inside.get("selector") or {}
-    if not selector or not selector.items() <= labels.items():
+    inside = mapping(service.get("spec"))
+    selector = mapping(inside.get("selector"))
+    if not selector or any(labels.get(key) != value for key, value in selector.items()):
         return []
     port = app_port(spec, sidecar)
-    to_app = {port} | {
-        one["name"] for _, one in _ports(spec) if one["containerPort"] == port and "name" in one
-    }
-    targets = [one.get("targetPort", one.get("port")) for one in inside.get("ports") or ()]
-    return [str(target) for target in targets if target in to_app]
+    to_app = [port] + [
+        one["name"] for one in _app_ports(spec) if one["containerPort"] == port and "name" in one
+    ]
+    ports = [one for one in mappings(inside.get("ports")) if _is_tcp(one)]
+    targets = [one.get("targetPort", one.get("port")) for one in ports]
+    return [str(target) for target in targets if target is not None and target in to_app]
 
 
 # ---- what must not be
-
-
-def _misshapen(spec: Any) -> Iterator[Wrong]:
-    """Where the spec is not what Kubernetes could read, as far as we look into it."""
-    if not isinstance(spec, dict):
-        yield (), f"a pod's spec must be a mapping, not {_kind(spec)}"
-        return
-    if not spec.get("containers"):
-        yield ("containers",), "a pod needs at least one container"
-    for key in ("initContainers", "containers", "volumes"):
-        yield from _unnamed(spec.get(key), (key,))
-    if list(_unnamed(spec.get("containers"), ())) == []:
-        for index, one in enumerate(spec.get("containers") or ()):
-            yield from _unnamed(one.get("env"), ("containers", index, "env"))
-            yield from _unported(one.get("ports"), ("containers", index, "ports"))
-    grace = spec.get("terminationGracePeriodSeconds", GRACE)
-    if isinstance(grace, bool) or not isinstance(grace, int):
-        yield ("terminationGracePeriodSeconds",), f"must be a number of seconds, not {grace!r}"
-
-
-def _unnamed(listed: Any, path: Path) -> Iterator[Wrong]:
-    if listed is None:
-        return
-    if not isinstance(listed, list):
-        yield path, f"must be a list, not {_kind(listed)}"
-        return
-    for index, one in enumerate(listed):
-        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
-            yield (*path, index), "must be a mapping with a name"
-
-
-def _unported(listed: Any, path: Path) -> Iterator[Wrong]:
-    for index, one in enumerate(listed if isinstance(listed, list) else ()):
-        port = one.get("containerPort") if isinstance(one, dict) else None
-        if isinstance(port, bool) or not isinstance(port, int):
-            yield (*path, index), "must be a mapping with a containerPort"
-    if listed is not None and not isinstance(listed, list):
-        yield path, f"must be a list, not {_kind(listed)}"
 
 
 def _clashes(spec: Tree, sidecar: Sidecar) -> Iterator[Wrong]:
@@ -232,22 +202,21 @@ def _clashes(spec: Tree, sidecar: Sidecar) -> Iterator[Wrong]:
             ("hostNetwork",),
             "the sidecar's ports would be the node's and clash with every other such pod on it",
         )
-    if (spec.get("os") or {}).get("name") == "windows":
+    if mapping(spec.get("os")).get("name") == "windows":
         yield ("os",), "the sidecar runs on Linux only"
     yield from _namesakes(spec, sidecar)
-    for (index, at), port in _ports(spec):
-        path = ("containers", index, "ports", at)
+    for path, port in _ports_beside(spec, sidecar):
         used = OURS.get(port["containerPort"])
-        if used is not None:
+        if used is not None and _is_tcp(port):
             yield path, f"port {port['containerPort']} is the sidecar's {used} port"
         elif port.get("name") in PORT_NAMES:
             yield path, f"the port name {port['name']} is the sidecar's"
     if app_port(spec, sidecar) is None and sidecar.config_map is None and not sidecar.targets:
-        text = "no container declares a port: name the app's with --port, or a --config-map"
+        text = "no container declares a TCP port: name the app's with --port, or a --config-map"
         yield ("containers",), text
     if sidecar.config_map is not None:
         for index, one in enumerate(spec.get("volumes") or ()):
-            source = (one.get("configMap") or {}).get("name")
+            source = mapping(one.get("configMap")).get("name")
             if one["name"] == VOLUME and source != sidecar.config_map:
                 yield (
                     ("volumes", index),
@@ -268,10 +237,24 @@ def _namesakes(spec: Tree, sidecar: Sidecar) -> Iterator[Wrong]:
                 yield (key, index), text
 
 
-def _ports(spec: Tree) -> Iterator[tuple[tuple[int, int], Tree]]:
-    for index, one in enumerate(spec["containers"]):
-        for at, port in enumerate(one.get("ports") or ()):
-            yield (index, at), port
+def _ports_beside(spec: Tree, sidecar: Sidecar) -> Iterator[tuple[Path, Tree]]:
+    """The ports of every container that runs while the sidecar does, and where they stand."""
+    for key in ("initContainers", "containers"):
+        for index, one in enumerate(spec.get(key) or ()):
+            # A native sidecar runs before and beside all others; a classic one is started
+            # when of the init containers only the sidecars are left.
+            if key == "containers" or sidecar.native or one.get("restartPolicy") == "Always":
+                for at, port in enumerate(one.get("ports") or ()):
+                    yield (key, index, "ports", at), port
+
+
+def _app_ports(spec: Tree) -> Iterator[Tree]:
+    for one in spec["containers"]:
+        yield from filter(_is_tcp, one.get("ports") or ())
+
+
+def _is_tcp(port: Tree) -> bool:
+    return (port.get("protocol") or "TCP") == "TCP"
 
 
 def _with_proxy(app: Tree) -> Tree:
@@ -286,9 +269,3 @@ def _with_proxy(app: Tree) -> Tree:
 
 def _probe(path: str) -> Tree:
     return {"httpGet": {"path": path, "port": "mesh-metrics"}}
-
-
-def _kind(value: Any) -> str:
-    return {"NoneType": "nothing", "dict": "a mapping", "list": "a list"}.get(
-        type(value).__name__, repr(value)
-    )

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshproxy.commands import pods
-from meshproxy.commands.pods import Path, Sidecar, Tree
+from meshproxy.commands.pods import Sidecar
+from meshproxy.commands.shapes import Path, Tree, mapping, metadata_misshapen
 
 TEMPLATE: Path = ("spec", "template")
 POD: dict[str, Path] = {
@@ -33,9 +34,14 @@ ENDS = {"Job", "CronJob"}
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """The pods of one document (or of one item of a List): where they are and whose."""
+    """The pods of one document (or of one item of a List): where they are and whose.
+
+    `owner` is the document's own metadata, as it came, and `home` the path of the document.
+    """
 
     path: Path
+    home: Path
+    owner: Any
     kind: str
     name: str
     template: Tree
@@ -74,6 +80,7 @@ def inject(documents: Sequence[Any], sidecar: Sidecar) -> Injected:
             taken.append(found)
             if pods.present(found.template["spec"], sidecar):
                 done.present.append(found.label)
+                done.notes += _other_config(found, sidecar)
                 continue
             given = _replaced(given, found.path, _with_sidecar(found, sidecar))
             done.added.append(found.label)
@@ -99,21 +106,30 @@ def find(document: Any, path: Path = (), default: str = "") -> Iterator[Pods]:
     template: Any = document
     for key in where:
         template = template.get(key) if isinstance(template, dict) else None
-    name = _name(document.get("metadata"))
-    yield Pods((*path, *where), kind, name, template if isinstance(template, dict) else {})
+    metadata = document.get("metadata")
+    yield Pods((*path, *where), path, metadata, kind, _name(metadata), mapping(template))
 
 
 def _wrong(found: Pods, sidecar: Sidecar) -> Iterator[tuple[Path, str]]:
     for path, text in pods.wrong(found.template.get("spec"), sidecar):
         yield (*found.path, "spec", *path), text
-    metadata = found.template.get("metadata") or {}
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("annotations") or {}, dict):
-        yield (*found.path, "metadata"), "metadata and its annotations must be mappings"
+    for path, text in metadata_misshapen(found.owner):
+        yield (*found.home, "metadata", *path), text
+    if found.path != found.home:
+        for path, text in metadata_misshapen(found.template.get("metadata")):
+            yield (*found.path, "metadata", *path), text
     if found.kind in ENDS and not sidecar.native:
         yield (
             found.path,
             "it would never end: a classic sidecar goes on after the app; leave out --classic",
         )
+
+
+def _other_config(found: Pods, sidecar: Sidecar) -> Iterator[str]:
+    there, asked = pods.config_map(found.template["spec"]), sidecar.config_map
+    if asked is not None and there != asked:
+        reads = f"the ConfigMap {there}" if there else "no ConfigMap"
+        yield f"{found.label}: its sidecar reads {reads}, not {asked}: inject into the original"
 
 
 def _with_sidecar(found: Pods, sidecar: Sidecar) -> Tree:
@@ -153,6 +169,5 @@ def _bypasses(documents: Sequence[Any], taken: Sequence[Pods], sidecar: Sidecar)
 
 
 def _name(metadata: Any) -> str:
-    if not isinstance(metadata, dict):
-        return ""
-    return str(metadata.get("name") or metadata.get("generateName", "").rstrip("-"))
+    inside = mapping(metadata)
+    return str(inside.get("name") or str(inside.get("generateName") or "").rstrip("-"))

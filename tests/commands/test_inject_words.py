@@ -30,6 +30,10 @@ def test_everything_can_be_said() -> None:
         ("--port", "0"),
         ("--port", "65536"),
         ("--port", "http"),
+        ("--port", "15000"),
+        ("--port", "15001"),
+        ("--port", "15006"),
+        ("--port", ":15020"),
         ("--config-map", "No_Name"),
         ("--drain", "1.5"),
         ("--drain", "-1"),
@@ -43,3 +47,9 @@ def test_what_means_nothing_is_told(
         parser().parse_args(["inject", "-f", "a.yaml", f"{word}={value}"])
     assert ended.value.code == 2
     assert f"argument {word}: " in capsys.readouterr().err
+
+
+def test_a_port_of_the_sidecar_is_said_to_be_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["inject", "-f", "a.yaml", "--port", "15006"])
+    assert "15006 is the sidecar's own inbound port, not the app's" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from meshproxy.commands.pods import (
     add,
     app_port,
     bypassed,
+    config_map,
     container,
     present,
     scraped,
@@ -91,6 +92,14 @@ def test_without_a_config_it_stands_before_the_apps_first_port() -> None:
     assert app_port({"containers": [{"name": "app"}]}, NATIVE) is None
 
 
+@pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
+def test_the_apps_port_is_one_of_tcp(protocol: str) -> None:
+    other = {"containerPort": 53, "protocol": protocol}
+    tcp = {"containerPort": 8080, "protocol": "TCP"}
+    assert app_port({"containers": [{"name": "app", "ports": [other, tcp]}]}, NATIVE) == 8080
+    assert app_port({"containers": [{"name": "app", "ports": [other]}]}, NATIVE) is None
+
+
 def test_a_config_map_is_mounted_whole_so_that_its_changes_are_seen() -> None:
     given = add({**SPEC, "volumes": [{"name": "data"}]}, MAPPED, "orders")
     assert given["volumes"] == [{"name": "data"}, {"name": VOLUME, "configMap": {"name": "mesh"}}]
@@ -119,6 +128,14 @@ def test_the_pod_lives_longer_than_the_drain(
     spec = SPEC if own is None else {**SPEC, "terminationGracePeriodSeconds": own}
     given = add(spec, Sidecar("mesh:1", drain=drain), "orders")
     assert given.get("terminationGracePeriodSeconds") == becomes
+
+
+def test_no_grace_period_is_the_default_one() -> None:
+    spec = {**SPEC, "terminationGracePeriodSeconds": None}
+    assert wrong(spec, NATIVE) == []
+    assert add(spec, NATIVE, "orders")["terminationGracePeriodSeconds"] is None
+    longer = add(spec, Sidecar("mesh:1", drain=40), "orders")
+    assert longer["terminationGracePeriodSeconds"] == 40 + MARGIN
 
 
 def test_the_apps_calls_are_sent_to_it_only_when_asked_and_never_against_the_apps_word() -> None:
@@ -162,6 +179,7 @@ def told(spec: Any, sidecar: Sidecar = NATIVE) -> str:
     [
         ({"hostNetwork": True}, "would be the node's"),
         ({"os": {"name": "windows"}}, "Linux only"),
+        ({"os": "linux"}, "must be a mapping, not 'linux'"),
         ({"containers": []}, "at least one container"),
         ({"containers": {"name": "app"}}, "must be a list, not a mapping"),
         ({"containers": [{"image": "x"}]}, "a mapping with a name"),
@@ -197,6 +215,25 @@ def test_a_pod_that_cannot_have_it(change: dict[str, Any], why: str) -> None:
     assert why in told({**SPEC, **change})
 
 
+@pytest.mark.parametrize("port", [15000, 15001, 15006, 15020])
+def test_a_sidecar_of_another_mesh_has_ports_too(port: int) -> None:
+    istio = {"name": "istio-proxy", "ports": [{"containerPort": port}]}
+    native = {**SPEC, "initContainers": [{**istio, "restartPolicy": "Always"}]}
+    assert f"('initContainers', 0, 'ports', 0): port {port} is the sidecar's" in told(native)
+    assert f"port {port} is the sidecar's" in told(native, CLASSIC)
+
+
+def test_an_init_container_that_ends_is_beside_a_native_sidecar_alone() -> None:
+    spec = {**SPEC, "initContainers": [{"name": "i", "ports": [{"containerPort": 15006}]}]}
+    assert "port 15006 is the sidecar's" in told(spec)
+    assert told(spec, CLASSIC) == ""
+
+
+def test_a_port_of_another_protocol_is_no_clash() -> None:
+    port = {"containerPort": 15006, "protocol": "UDP"}
+    assert told({"containers": [APP, {"name": "b", "ports": [port]}]}) == ""
+
+
 def test_a_spec_that_is_none() -> None:
     assert "must be a mapping, not nothing" in told(None)
 
@@ -224,3 +261,20 @@ def test_a_service_without_a_target_port_means_its_own() -> None:
     service = {"spec": {"selector": {"app": "orders"}, "ports": [{"port": 8080}]}}
     assert bypassed(service, {"app": "orders"}, SPEC, NATIVE) == ["8080"]
     assert bypassed({"spec": {"ports": [{"port": 8080}]}}, {}, SPEC, NATIVE) == []
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [[], "x", {"selector": "ab"}, {"selector": {"app": "orders"}, "ports": [8080, {}]},
+     {"selector": {"app": "orders"}, "ports": [{"targetPort": [1]}]},
+     {"selector": {"app": ["orders"]}, "ports": 5},
+     {"selector": {"app": "orders"}, "ports": [{"port": 8080, "protocol": "UDP"}]}],
+)  # fmt: skip
+def test_a_service_of_another_shape_or_protocol_goes_past_nothing(inside: Any) -> None:
+    assert bypassed({"spec": inside}, {"app": "orders"}, SPEC, NATIVE) == []
+
+
+def test_the_config_map_of_a_sidecar_is_known() -> None:
+    assert config_map(add(SPEC, MAPPED, "orders")) == "mesh"
+    assert config_map(add(SPEC, NATIVE, "orders")) is None
+    assert config_map({**SPEC, "volumes": [{"name": VOLUME, "configMap": None}]}) is None

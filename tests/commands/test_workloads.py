@@ -91,3 +91,49 @@ def test_what_has_it_already_is_left_as_it_is() -> None:
     twice = inject(once.documents, NATIVE)
     assert twice.documents[0] is once.documents[0]
     assert (twice.added, twice.present) == ([], ["Deployment/orders"])
+
+
+def test_a_config_map_that_was_asked_for_in_vain_is_named() -> None:
+    first, second = (Sidecar("mesh:1", config_map=name) for name in ("one", "two"))
+    once = inject([workload("Deployment", {"spec": SPEC})], first)
+    assert inject(once.documents, first).notes == []
+    assert inject(once.documents, NATIVE).notes == []
+    (note,) = inject(once.documents, second).notes
+    assert note.startswith("Deployment/orders: its sidecar reads the ConfigMap one, not two: ")
+    bare = inject([workload("Deployment", {"spec": SPEC})], NATIVE)
+    assert "reads no ConfigMap, not two" in inject(bare.documents, second).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"kind": "Pod", "metadata": {"generateName": 5}, "spec": SPEC},
+         ("metadata", "generateName")),
+        ({"kind": "Pod", "metadata": [], "spec": SPEC}, ("metadata",)),
+        ({"kind": "Deployment", "metadata": {"name": True},
+          "spec": {"template": {"spec": SPEC}}}, ("metadata", "name")),
+        (workload("Deployment", {"spec": SPEC, "metadata": {"labels": ["a"]}}),
+         ("spec", "template", "metadata", "labels")),
+        ({"kind": "List", "items": [{"kind": "Pod", "metadata": {"name": 5}, "spec": SPEC}]},
+         ("items", 0, "metadata", "name")),
+    ],
+)  # fmt: skip
+def test_metadata_that_kubernetes_could_not_read_is_told(
+    document: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
+    ((index, told, text),) = inject([document], NATIVE).wrong
+    assert (index, told) == (0, path)
+    assert "must be " in text
+
+
+@pytest.mark.parametrize(
+    "service",
+    [{"spec": []}, {"spec": {"selector": "ab"}}, {"metadata": "x", "spec": None},
+     {"metadata": {"generateName": 5}, "spec": {"selector": {"a": "b"}, "ports": [8080]}}],
+)  # fmt: skip
+def test_a_service_that_is_none_is_left_alone(service: dict[str, Any]) -> None:
+    pods = workload("Deployment", {"metadata": {"labels": {"a": "b"}}, "spec": SPEC})
+    service = {"kind": "Service", **service}
+    done = inject([service, pods], NATIVE)
+    assert done.documents[0] is service
+    assert (done.wrong, done.notes, len(done.added)) == ([], [], 1)
