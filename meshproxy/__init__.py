@@ -12,7 +12,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     commands/     one file per thing a person types
         arguments  sources  run  check  starter  remote  tap  top  screen  events
         explain  prose  inject  inject_words  workloads  pods  shapes
-        edits
+        edits  anew  documents  scalars
     supervisor    several workers: forks them, owns their sockets, looks after them
     worker        the app as one worker of several, tied to the others
     app           the composition root: a sidecar's life, and the only place that knows every room

@@ -83,7 +83,7 @@ ONLY_IN: dict[str, set[str]] = {
         "control/serving.py",
         "control/tap.py",
     },
-    "yaml": {"settings/load.py", "commands/edits.py"},
+    "yaml": {"settings/load.py", "commands/documents.py", "commands/anew.py"},
     "httptools": {"dataplane/chunks.py", "dataplane/heads.py"},
     "uvloop": {"app.py"},
     "logging": set(),

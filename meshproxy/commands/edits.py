@@ -1,8 +1,9 @@
 """Changing a YAML text in place: comments, order, quotes and spacing stay as they were.
 
 Takes documents as they were read and as they should become, and writes only what differs
-into the text: it knows nothing of what they mean. What a text must not be for that (an alias
-where something changes, say) makes it write those documents anew, and say so.
+into the text: it knows nothing of what they mean. A document that must not be changed in
+place (what an alias stands for changes, say) is written anew, without its comments, and
+`written` says so. Whatever comes out is read again and held against what every reader saw.
 """
 
 from __future__ import annotations
@@ -10,266 +11,222 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import yaml
-from yaml.events import CollectionEndEvent, CollectionStartEvent
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
-from meshproxy.settings.errors import ConfigError, Path, Problem
+from meshproxy.commands.anew import agree, becoming, block, leading, made, same
+from meshproxy.commands.documents import Kind, Node, ReadError, Text, composed
+from meshproxy.settings.errors import ConfigError
 
 Span: TypeAlias = tuple[int, int, str]
 """What stands between two places of the text is replaced by this."""
 
-WIDE = 2**31
-MAX_DEPTH = 64
-"""Levels inside each other: those who compose a text go down by recursion, in C."""
+REST = re.compile(r"(?P<comma>[ \t]*,)?[ \t]*(?:(?<=[ \t,])#[^\r\n]*)?(?=\r?\n)")
+"""What may stand between the last piece of a line and its end."""
 
+MOST_INDENT = 8
 
-class _Loader(yaml.CSafeLoader):
-    """As kubectl reads, but for dates, which it takes for text."""
+STUCK = "this cannot be changed without changing more: write it in plain block style"
 
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
-    for first, known in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
+ONLY_COMMENT = re.compile(r"[ \t]*(?:#.*)?")
 
 
 class _AnewError(Exception):
     """This cannot be written into the text as it stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A YAML text, its documents as plain trees, and where everything in it stands."""
+def written(before: Text, after: Sequence[Any]) -> tuple[str, list[int]]:
+    """The text that says `after`, and which documents lost comments and layout.
 
-    source: str
-    text: str
-    documents: list[Any]
-    nodes: list[Node | None]
+    Raises ConfigError where neither way leads to a text that says it.
+    """
+    pairs = list(zip(before.nodes, after, strict=True))
+    changed = [index for index, (node, new) in enumerate(pairs) if not same(node.value, new)]
+    if not changed:
+        return before.text, []
+    expected = [becoming(node, new) for node, new in pairs]
+    editor = _Editor(before.text)
+    spans: dict[int, list[Span]] = {}
+    for index in changed:
+        try:
+            spans[index] = list(editor.spans(*pairs[index]))
+        except _AnewError:
+            continue
+    whole = {index: [editor.anew(before.nodes[index], expected[index])] for index in changed}
+    chosen = {**whole, **spans}
+    if not _says(editor.applied(chosen), expected):
+        # What spoils one document alone must not cost the others their comments.
+        for index in spans:
+            others = [*before.nodes[:index], expected[index], *before.nodes[index + 1 :]]
+            if not _says(editor.applied({index: spans[index]}), others):
+                chosen[index] = whole[index]
+        if not _says(editor.applied(chosen), expected):
+            problem = before.problem(changed[0], (), STUCK)
+            raise ConfigError(before.source, [problem])
+    return editor.applied(chosen), [one for one in changed if chosen[one] is whole[one]]
 
-    def problem(self, index: int, path: Path, message: str) -> Problem:
-        """What is wrong at a path of a document, or at the nearest thing around it."""
-        node = self.nodes[index]
-        for key in path:
-            inner = _child(node, key)
-            if inner is None:
-                break
-            node = inner
-        mark = node.start_mark if node is not None else None
-        return (
-            Problem(mark.line + 1, mark.column + 1, path, message)
-            if mark
-            else (Problem(0, 0, path, message))
-        )
 
-
-def read(data: bytes, source: str) -> Text:
-    """Parse a stream of YAML (or JSON) documents. Raises ConfigError."""
+def _says(text: str, expected: list[Node]) -> bool:
+    """Whether every reader sees in this text what it should."""
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(source, [Problem(0, 0, (), "this is not UTF-8")]) from None
-    try:
-        if _depth(text) > MAX_DEPTH:
-            raise ConfigError(source, [Problem(0, 0, (), f"more than {MAX_DEPTH} levels deep")])
-        nodes = _composed(text)
-        documents = list(yaml.load_all(text, _Loader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        why = error.problem or "this is not YAML"
-        raise ConfigError(source, [Problem(line, column, (), why)]) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(source, [Problem(0, 0, (), f"this is not YAML: {error}")]) from None
-    twice = [problem for node in nodes for problem in _twice(node, (), set())]
-    if twice:
-        raise ConfigError(source, twice)
-    return Text(source, text, documents, nodes)
+        nodes = composed(text)
+    except ReadError:
+        return False
+    return len(nodes) == len(expected) and all(map(agree, nodes, expected))
 
 
-def written(before: Text, after: Sequence[Any]) -> tuple[str, bool]:
-    """The text that says `after`, and whether comments and layout could be kept."""
-    if before.documents == list(after):
-        return before.text, True
-    try:
-        text = _edited(before, after)
-        if list(yaml.load_all(text, _Loader)) == list(after):
-            return text, True
-    except (_AnewError, yaml.YAMLError):
-        pass
-    return "---\n".join(_block(document) for document in after), False
-
-
-# ---- edits
-
-
-def _edited(before: Text, after: Sequence[Any]) -> str:
-    text = before.text
-    starts = [0, *(match.end() for match in re.finditer(r"\n", text))]
-    editor = _Editor(text, starts, "\r\n" if "\r\n" in text else "\n")
-    pairs = zip(before.nodes, before.documents, after, strict=True)
-    spans = [span for node, old, new in pairs for span in editor.spans(node, old, new)]
-    for start, end, put in sorted(spans, reverse=True):
-        text = text[:start] + put + text[end:]
-    return text
-
-
-@dataclass(frozen=True, slots=True)
 class _Editor:
-    text: str
-    starts: list[int]
-    newline: str
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._newline = "\r\n" if "\r\n" in text else "\n"
 
-    def spans(self, node: Node | None, old: Any, new: Any) -> Iterator[Span]:
+    def applied(self, spans: dict[int, list[Span]]) -> str:
+        """The text with all of these edits in it."""
+        pieces: list[str] = []
+        done = 0
+        for start, end, put in sorted(span for some in spans.values() for span in some):
+            pieces += self._text[done:start], put
+            done = end
+        return "".join([*pieces, self._text[done:]])
+
+    def anew(self, node: Node, expected: Node) -> Span:
+        """A document in whole; what stands before and behind it stays."""
+        start = self._line_start(node.start.at)
+        put = block(expected)
+        if self._text[start : node.start.at].strip(" "):
+            start, put = node.start.at, f"\n{put}"
+        return start, self._after(node), put.replace("\n", self._newline)
+
+    def spans(self, node: Node, new: Any) -> Iterator[Span]:
         """What must be replaced so that this node says `new`."""
-        if old == new and type(old) is type(new):
+        if same(node.value, new):
             return
-        if node is None:
-            raise _AnewError
-        if isinstance(node, MappingNode) and isinstance(new, dict) and not node.flow_style:
-            yield from self._mapping(node, old, new)
-        elif isinstance(node, SequenceNode) and isinstance(new, list) and not node.flow_style:
-            yield from self._sequence(node, old, new)
-        else:
+        if node.kind is Kind.MAPPING and isinstance(new, dict):
+            yield from self._mapping(node, new)
+        elif node.kind is Kind.SEQUENCE and isinstance(new, list):
+            yield from self._sequence(node, new)
+        elif node.kind is Kind.SCALAR and node.style not in {"|", ">"}:
             yield self._value(node, new)
-
-    def _mapping(self, node: MappingNode, old: Any, new: Any) -> Iterator[Span]:
-        if old.keys() - new.keys():
+        else:
             raise _AnewError
-        for key, value in new.items():
-            child = _child(node, key)
-            if key in old:
-                self._inside(node, child)
-                yield from self.spans(child, old[key], value)
-        fresh = {key: value for key, value in new.items() if key not in old}
-        if fresh:
-            yield self._put(self._end(node), node.start_mark.column, _block(fresh))
 
-    def _sequence(self, node: SequenceNode, old: Any, new: Any) -> Iterator[Span]:
-        more = len(new) - len(old)
-        if more < 0 or not old:
+    def _mapping(self, node: Node, new: dict[str, Any]) -> Iterator[Span]:
+        if node.value.keys() - new.keys():
             raise _AnewError
-        column = node.start_mark.column
-        if more and new[more:] == old:
-            yield self._put(self.starts[node.start_mark.line], column, _block(new[:more]))
-            return
-        for child, was, becomes in zip(node.value, old, new, strict=False):
-            self._inside(node, child)
-            yield from self.spans(child, was, becomes)
-        if more:
-            yield self._put(self._end(node), column, _block(new[len(old) :]))
+        for key, value in node.value.items():
+            child = node.own(key)
+            if child is not None:
+                yield from self.spans(child, new[key])
+            elif not same(value, new[key]):
+                raise _AnewError  # it stands somewhere else and is merged in
+        fresh = {key: value for key, value in new.items() if key not in node.value}
+        if fresh and node.flow:
+            yield from self._into_flow(
+                node, [f"{_json(key)}: " for key in fresh], [*fresh.values()]
+            )
+        elif fresh:
+            yield self._put(self._after(node), self._column(node.inner), block(made(fresh)))
+
+    def _sequence(self, node: Node, new: list[Any]) -> Iterator[Span]:
+        count, before = len(node.items), leading(node.value, new)
+        if len(new) < count:
+            raise _AnewError
+        for child, value in zip(node.items, new[before:], strict=False):
+            yield from self.spans(child, value)
+        fresh = new[:before] or new[count:]
+        if node.flow and before and count:
+            yield from self._before_flow(node, fresh)
+        elif node.flow and fresh:
+            yield from self._into_flow(node, [""] * len(fresh), fresh)
+        elif fresh:
+            dash = node.inner if self._text[node.inner] == "-" else node.inner - 1
+            at = self._before(dash) if before else self._after(node)
+            yield self._put(at, self._column(dash), block(made(fresh)))
 
     def _value(self, node: Node, new: Any) -> Span:
         """A value in one piece: JSON is YAML wherever YAML is written in flow style."""
-        start, end = self._at(node.start_mark), self._at(node.end_mark)
-        whole = self.text[start:end]
-        put = _json(new, indent=_indent(whole))
-        put = put.replace("\n", self.newline)
-        if isinstance(node, ScalarNode) and start == end:
+        put = _json(new)
+        if node.start.at == node.end.at:
             put = f" {put}"  # nothing stands there, right behind the colon
-        if isinstance(node, ScalarNode) and node.style in {"|", ">"}:
-            raise _AnewError
-        return start, end, put
+        return node.start.at, node.end.at, put
 
-    def _put(self, at: int, column: int, block: str) -> Span:
-        indented = "".join(f"{' ' * column}{line}" for line in block.splitlines(keepends=True))
-        if at and self.text[at - 1] != "\n":
+    # ---- between brackets
+
+    def _into_flow(self, node: Node, names: list[str], values: list[Any]) -> Iterator[Span]:
+        """At the end of what stands between brackets, on lines of its own where that does."""
+        if self._text[node.inner - 1] not in "{[":
+            raise _AnewError  # one pair of a list, without brackets of its own
+        put = ", ".join(f"{name}{_json(value)}" for name, value in zip(names, values, strict=True))
+        if not node.items:
+            follows = self._text[node.inner : node.inner + 1]
+            yield node.inner, node.inner, f"{put} " if follows == "#" else put
+            return
+        last = node.items[-1].end.at
+        first = node.items[0].start.at
+        rest = REST.match(self._text, last)
+        if "\n" not in self._text[node.inner : first] or rest is None:
+            yield last, last, f", {put}"
+            return
+        comma = "," if rest["comma"] is None else ""
+        lines = f",{self._newline}".join(self._lines(node, names, values))
+        yield last, rest.end(), f"{comma}{rest[0]}{self._newline}{lines}"
+
+    def _before_flow(self, node: Node, values: list[Any]) -> Iterator[Span]:
+        first = node.items[0].start.at
+        if "\n" not in self._text[node.inner : first]:
+            yield first, first, "".join(f"{_json(value)}, " for value in values)
+            return
+        # Behind the bracket's own comment, and before those that lead the first item.
+        at = self._text.index("\n", node.inner)
+        at -= self._text[at - 1] == "\r"
+        lines = self._lines(node, [""] * len(values), values)
+        yield at, at, "".join(f"{self._newline}{line}," for line in lines)
+
+    def _lines(self, node: Node, names: list[str], values: list[Any]) -> list[str]:
+        """New entries as lines of their own, moved in as the first entry is."""
+        margin = " " * self._column(node.items[0].start.at)
+        opening = self._text[self._line_start(node.inner) :]
+        step = len(margin) - (len(opening) - len(opening.lstrip(" ")))
+        indent = step if 0 < step <= MOST_INDENT else 2
+        return [
+            margin + (name + _json(value, indent)).replace("\n", self._newline + margin)
+            for name, value in zip(names, values, strict=True)
+        ]
+
+    # ---- between lines
+
+    def _put(self, at: int, column: int, text: str) -> Span:
+        indented = re.sub(r"(?m)^(?=.)", " " * column, text)
+        if at and self._text[at - 1] != "\n":
             indented = f"\n{indented}"
-        return at, at, indented.replace("\n", self.newline)
+        return at, at, indented.replace("\n", self._newline)
 
-    def _end(self, node: Node) -> int:
+    def _before(self, at: int) -> int:
+        """The start of this line, and of the comments that lead it."""
+        start = self._line_start(at)
+        if self._text[start:at].strip(" "):
+            raise _AnewError  # a list in a list: - - a
+        while start:
+            above = self._line_start(start - 1)
+            if not ONLY_COMMENT.fullmatch(self._text[above:start].rstrip("\r\n")):
+                break
+            start = above
+        return start
+
+    def _after(self, node: Node) -> int:
         """The place after the last line of a node, comments behind it not counted."""
-        if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
-            last = node.value[-1]
-            child = last[1] if isinstance(last, tuple) else last
-            self._inside(node, child)
-            return self._end(child)
-        mark = node.end_mark
-        whole_lines = isinstance(node, ScalarNode) and node.style in {"|", ">"}
-        line = mark.line if whole_lines and mark.column == 0 else mark.line + 1
-        return self.starts[line] if line < len(self.starts) else len(self.text)
+        if node.items and not node.flow:
+            return self._after(node.items[-1])
+        if node.style in {"|", ">"} and node.end.column == 0:
+            return node.end.at
+        end = self._text.find("\n", node.end.at)
+        return len(self._text) if end < 0 else end + 1
 
-    @staticmethod
-    def _inside(node: Node, child: Node | None) -> None:
-        # An alias has the place of what it stands for, which is somewhere else.
-        if child is None or child.start_mark.line < node.start_mark.line:
-            raise _AnewError
+    def _line_start(self, at: int) -> int:
+        return self._text.rfind("\n", 0, at) + 1
 
-    def _at(self, mark: yaml.Mark) -> int:
-        return self.starts[mark.line] + mark.column
+    def _column(self, at: int) -> int:
+        return at - self._line_start(at)
 
 
-# ---- reading and writing
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for event in yaml.parse(text, _Loader):
-        if isinstance(event, CollectionStartEvent):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif isinstance(event, CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            break
-    return deepest
-
-
-def _composed(text: str) -> list[Node | None]:
-    loader = _Loader(text)
-    nodes: list[Node | None] = []
-    try:
-        while loader.check_node():
-            nodes.append(loader.get_node())
-    finally:
-        loader.dispose()
-    return nodes
-
-
-def _twice(node: Node | None, path: Path, seen: set[int]) -> Iterator[Problem]:
-    """Keys that a mapping has twice: of two readers, each could take another."""
-    if node is None or id(node) in seen:
-        return
-    seen.add(id(node))
-    if isinstance(node, SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _twice(item, (*path, index), seen)
-    elif isinstance(node, MappingNode):
-        keys: set[str] = set()
-        for key, value in node.value:
-            name = key.value if isinstance(key, ScalarNode) else "?"
-            if name in keys and name not in {"<<", "?"}:
-                mark = key.start_mark
-                yield Problem(mark.line + 1, mark.column + 1, (*path, name), "is here twice")
-            keys.add(name)
-            yield from _twice(value, (*path, name), seen)
-
-
-def _child(node: Node | None, key: str | int) -> Node | None:
-    if isinstance(node, SequenceNode) and isinstance(key, int):
-        return node.value[key] if key < len(node.value) else None
-    if isinstance(node, MappingNode):
-        for name, value in node.value:
-            if isinstance(name, ScalarNode) and name.value == key:
-                return value  # type: ignore[no-any-return]  # the stubs leave nodes' values open
-    return None
-
-
-def _block(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=WIDE)
-
-
-def _json(value: Any, indent: int | None) -> str:
-    try:
-        return json.dumps(value, indent=indent, ensure_ascii=False)
-    except TypeError:
-        raise _AnewError from None
-
-
-def _indent(text: str) -> int | None:
-    """How far the first line inside is moved in, if this stands on more than one line."""
-    found = re.match(r"[\[{]\r?\n( +)", text)
-    return len(found[1]) if found else None
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False)

@@ -9,15 +9,21 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
-from meshproxy.commands.edits import Text, read, written
+from meshproxy.commands.documents import Text, read
+from meshproxy.commands.edits import written
 from meshproxy.commands.pods import Sidecar
 from meshproxy.commands.sources import STANDARD_INPUT, UsageError
 from meshproxy.commands.workloads import inject as injected
-from meshproxy.settings.errors import ConfigError
+from meshproxy.settings.errors import ConfigError, Problem
 
 MAX_BYTES = 16 * 1024 * 1024
+UNRENDERED = (
+    "; if this is a Helm template, render it first: helm template ... | meshproxy inject -f -"
+)
+ANEW = "written anew, without its comments: an alias or a merge stands for what changes"
 
 
 def inject(options: Namespace) -> int:
@@ -33,18 +39,18 @@ def inject(options: Namespace) -> int:
             problems = [text.problem(*one) for one in done.wrong]
             if problems:
                 raise ConfigError(text.source, problems)
+            put, lost = written(text, done.documents)
         except ConfigError as error:
             failed = True
             print("\n".join(error.lines()), file=sys.stderr)
             continue
-        put, kept = written(text, done.documents)
         shown.append(put)
         found += len(done.added) + len(done.present)
         notes = [f"{label}: has this sidecar already" for label in done.present] + done.notes
-        if not kept:
-            notes.append("written anew, without its comments: aliases or merges stand in the way")
         for note in notes:
             print(f"{text.source}: {note}", file=sys.stderr)
+        for index in lost:
+            print(text.problem(index, (), ANEW).text(text.source), file=sys.stderr)
     if failed:
         return 1
     if not found:
@@ -74,13 +80,25 @@ def sidecar(options: Namespace) -> Sidecar:
 
 
 def _read(name: str) -> Text:
-    if name == "-":
-        return read(sys.stdin.buffer.read(MAX_BYTES), STANDARD_INPUT)
+    source = STANDARD_INPUT if name == "-" else name
     try:
-        with Path(name).open("rb") as file:
-            return read(file.read(MAX_BYTES), name)
+        if name == "-":
+            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror or os.strerror(0)}") from None
+    if len(data) > MAX_BYTES:
+        why = f"more than {MAX_BYTES >> 20} MiB: give it in several files"
+        raise ConfigError(source, [Problem(0, 0, (), why)])
+    try:
+        return read(data, source)
+    except ConfigError as error:
+        if b"{{" not in data:
+            raise
+        problems = [replace(one, message=one.message + UNRENDERED) for one in error.problems]
+        raise ConfigError(source, problems) from None
 
 
 def _joined(texts: list[str]) -> str:

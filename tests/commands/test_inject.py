@@ -10,6 +10,7 @@ import pytest
 
 from meshproxy import __version__
 from meshproxy.__main__ import main
+from meshproxy.commands.inject import MAX_BYTES
 
 PAIRS = Path(__file__).parent / "inject"
 INPUTS = sorted(path for path in PAIRS.glob("*.yaml") if not path.name.endswith(".out.yaml"))
@@ -52,12 +53,14 @@ def test_a_second_time_changes_nothing(path: Path, capsys: pytest.CaptureFixture
     assert "has this sidecar already" in shown.err
 
 
-# The other two have an alias or a whole document in flow style in the way.
-@pytest.mark.parametrize("name", ["deployment", "config-map", "jobs", "classic-list"])
+# In values.yaml an alias stands in the way; in the others a line may get a comma or more.
+@pytest.mark.parametrize(
+    "name", ["deployment", "config-map", "jobs", "classic-list", "aliases", "flow", "pod-json"]
+)
 def test_every_line_of_the_input_is_kept_where_nothing_stands_in_the_way(name: str) -> None:
     path = PAIRS / f"{name}.yaml"
     after = iter(path.with_suffix(".out.yaml").read_text().splitlines())
-    changed = {"terminationGracePeriodSeconds", "annotations: {"}
+    changed = {"terminationGracePeriodSeconds", "annotations: {team", '"metadata"', "]", "# last"}
     for line in path.read_text().splitlines():
         if not any(word in line for word in changed):
             assert line in after, f"lost, or out of order: {line}"
@@ -143,3 +146,99 @@ def test_words_that_mean_nothing_are_a_usage_error(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["inject", *words])
     assert ended.value.code == 2
+
+
+def told(text: str | bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line about an input that gets nothing."""
+    file = tmp_path / "f.yaml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    assert main(["inject", "-f", str(file), "--config-map", "mesh"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    return line.removeprefix(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("  containers:", "  os: linux\n  containers:", "f.yaml:6:7: spec.os: "),
+        ("  containers:", "  volumes: [{name: x, configMap: foo}]\n  containers:",
+         "f.yaml:6:34: spec.volumes[0].configMap: "),
+        ("  name: one", "  generateName: 5", "f.yaml:4:17: metadata.generateName: "),
+        ("  name: one", "  labels: [a]", "f.yaml:4:11: metadata.labels: "),
+        ("    - containerPort: 8080", "    - {containerPort: 8080, name: [h]}",
+         "f.yaml:10:35: spec.containers[0].ports[0].name: "),
+    ],
+)  # fmt: skip
+def test_a_plausible_mistake_is_one_line_with_its_place(
+    old: str, new: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told(POD.replace(old, new), tmp_path, capsys).startswith(f"{line}Pod")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["[..]", "{selector: ab}", "{selector: {a: b}, ports: [8080]}",
+     "{selector: {a: b}, ports: [{port: 1, targetPort: [1]}]}"],
+)  # fmt: skip
+def test_a_malformed_service_beside_a_pod_stays_as_it_is(
+    spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        f"kind: Service\nspec: {spec}\n---\n{POD}".replace("name: one", "labels: {a: b}")
+    )
+    assert main(["inject", "-f", str(file)]) == 0
+    assert capsys.readouterr().out.startswith(f"kind: Service\nspec: {spec}\n---\n")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["kind: Deployment\nspec:\n  replicas: {{ .Values.replicas }}\n",
+     "kind: Deployment\n{{- if .Values.on }}\nspec: {}\n{{- end }}\n"],
+)  # fmt: skip
+def test_a_template_has_to_be_rendered_first(
+    template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = told(template, tmp_path, capsys)
+    assert line.startswith("f.yaml:")
+    assert line.endswith("render it first: helm template ... | meshproxy inject -f -")
+
+
+@pytest.mark.parametrize("name", ["-", "file"])
+def test_what_is_too_long_is_refused_and_not_cut(
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = POD.encode() + b"#" * (MAX_BYTES - len(POD) + 1)
+    file = tmp_path / "long.yaml"
+    file.write_bytes(data)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert main(["inject", "-f", str(file) if name == "file" else "-"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "more than 16 MiB: give it in several files" in shown.err
+
+
+@pytest.mark.parametrize("name", ["y", "1e3", "0o17", "1:30"])
+def test_a_name_that_looks_like_something_else_stays_a_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(POD.replace("name: one", f'name: "{name}"'))
+    assert main(["inject", "-f", str(file)]) == 0
+    assert f"    - --name\n    - '{name}'\n" in capsys.readouterr().out
+
+
+def test_where_comments_are_lost_it_is_said_with_the_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(f"a: 1\n---\n{POD.replace('spec:', 'spec: &x')}x: *x # lost\n")
+    assert main(["inject", "-f", str(file)]) == 0
+    shown = capsys.readouterr()
+    assert "lost" not in shown.out
+    assert f"{file}:3:1: written anew, without its comments: " in shown.err
