@@ -45,24 +45,25 @@ def written(before: Text, after: Sequence[Any]) -> tuple[str, list[int]]:
         return before.text, []
     expected = [becoming(node, new) for node, new in pairs]
     editor = _Editor(before.text)
-    spans: dict[int, list[Span]] = {}
+    chosen: dict[int, list[Span]] = {}
+    lost: list[int] = []
     for index in changed:
         try:
-            spans[index] = list(editor.spans(*pairs[index]))
+            chosen[index] = list(editor.spans(*pairs[index]))
         except _AnewError:
-            continue
-    whole = {index: [editor.anew(before.nodes[index], expected[index])] for index in changed}
-    chosen = {**whole, **spans}
+            chosen[index] = [editor.anew(before.nodes[index], expected[index])]
+            lost.append(index)
     if not _says(editor.applied(chosen), expected):
         # What spoils one document alone must not cost the others their comments.
-        for index in spans:
+        for index in set(changed) - set(lost):
             others = [*before.nodes[:index], expected[index], *before.nodes[index + 1 :]]
-            if not _says(editor.applied({index: spans[index]}), others):
-                chosen[index] = whole[index]
+            if not _says(editor.applied({index: chosen[index]}), others):
+                chosen[index] = [editor.anew(before.nodes[index], expected[index])]
+                lost.append(index)
         if not _says(editor.applied(chosen), expected):
             problem = before.problem(changed[0], (), STUCK)
             raise ConfigError(before.source, [problem])
-    return editor.applied(chosen), [one for one in changed if chosen[one] is whole[one]]
+    return editor.applied(chosen), sorted(lost)
 
 
 def _says(text: str, expected: list[Node]) -> bool:
