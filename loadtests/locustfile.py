@@ -3,31 +3,37 @@
 One user class per scenario; name the classes to run on locust's command line.
 `python -m loadtests.load` sets up the sidecar they expect and judges the figures;
 here an answer is judged: anything a scenario does not expect is a failure, and so is a request
-that got no answer. Nothing is tried a second time.
+that got no answer. What a scenario is about and no single answer shows is in its `problems`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import urllib.request
-import uuid
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from geventhttpclient import HTTPClient
-from geventhttpclient.client import HTTPClientPool
-from geventhttpclient.url import URL
-from locust import FastHttpUser, User, constant, constant_throughput, events, tag, task
-from locust.contrib.fasthttp import LocustUserAgent, ResponseContextManager
+from locust import User, constant, events, tag, task
+from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
-from locust.runners import WorkerRunner
 
-from loadtests.allowance import Allowance
-from loadtests.sidecar import FAILURES, LIMIT
+from loadtests.callers import Caller, describe, field
+from loadtests.judging import (
+    CLIENT,
+    CLOSED,
+    allowance,
+    count,
+    hand_over,
+    judge,
+    limits,
+    note,
+    seen,
+    take_over,
+)
+from loadtests.sidecar import FAILURES
 
 LIMITED = ("retry-after", "ratelimit", "ratelimit-policy")
 REASONS = frozenset({"UF", "UC", "UO", "UH", "URX", "UT"})
@@ -35,15 +41,6 @@ REWRITE_EVERY = 1.5  # seconds between two rewrites of the file; it is looked at
 PATIENCE = 5.0  # seconds for the last rewrite to be in force
 LISTED = b'"name": "item-5"}]}'  # how what the origins list ends
 STORED = b'"stored": 2048'  # how many bytes they read
-CLOSED = "kept connection closed"
-seen: dict[str, int] = {}
-CLIENT = uuid.uuid4().hex  # the one that bursts: each worker is its own, with a bucket of its own
-allowance = Allowance(LIMIT, LIMIT)
-limits: dict[str, list[str]] = {}  # what was wrong with each such client's limit
-
-
-def note(what: str) -> None:
-    seen[what] = seen.get(what, 0) + 1
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -52,76 +49,6 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--metrics", default="http://127.0.0.1:15020", help="its metrics URL")
     parser.add_argument("--config-file", default="", help="its file, for Operator")
     parser.add_argument("--figures", default="", help="write the totals to this file, as JSON")
-
-
-class Once(HTTPClientPool):
-    """Clients that send no request a second time when a connection dies under it.
-
-    They note kept connections that were closed between two requests, with no word of it before.
-    """
-
-    def get_client(self, url: str | URL) -> HTTPClient:
-        client = super().get_client(url)
-        # An idempotent request is sent up to `size + 1` times more, and there is no option for
-        # it; nothing else reads this number once the pool is made. Nor is there one to be told.
-        pool = client._connection_pool  # noqa: SLF001 - see above
-        if pool.size >= 0:
-            pool.size = -1
-            is_alive = pool._is_socket_alive  # noqa: SLF001 - see above
-            pool._is_socket_alive = lambda sock: kept(is_alive(sock))  # type: ignore[method-assign]  # noqa: SLF001 - see above
-        return client
-
-
-def kept(is_alive: bool) -> bool:
-    """Asked of a connection that is wanted again."""
-    if not is_alive:
-        note(CLOSED)
-    return is_alive
-
-
-class Agent(LocustUserAgent):
-    """Takes each status for an answer and reads it to its end: what is right is ours to say."""
-
-    valid_response_codes = frozenset(range(200, 600))
-
-
-class Caller(FastHttpUser):
-    """A client with kept-alive connections to both listeners; each call is one request."""
-
-    abstract = True
-    wait_time = constant_throughput(25)
-    connection_timeout = 5.0
-    network_timeout = 10.0
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        made = self.client.client
-        once = Once(**made.clientpool.client_args)
-        self.client.client = Agent(once, max_retries=0, max_redirects=0)
-
-    def outbound(self, path: str) -> str:
-        return f"{self.environment.parsed_options.outbound}{path}"
-
-    def expect(self, method: str, url: str, status: int, says: bytes = b"", **more: Any) -> None:
-        """One request that must end with this status, and say this somewhere in its body."""
-        with self.client.request(method, url, catch_response=True, **more) as reply:
-            if reply.status_code != status:
-                reply.failure(describe(reply))
-            elif says not in (reply.content or b""):
-                reply.failure(f"status {status} with another body: {reply.content!r:.80}")
-
-
-def field(reply: ResponseContextManager, name: str) -> str | None:
-    """A header of an answer; an answer that never came has none."""
-    found = None if reply.headers is None else reply.headers.get(name)
-    return None if found is None else str(found)
-
-
-def describe(reply: ResponseContextManager) -> str:
-    """An unexpected answer, in a line."""
-    if reply.status_code == 0:
-        return f"no answer: {getattr(reply, 'error', None)!r}"
-    return f"status {reply.status_code}, reason {field(reply, 'x-meshproxy-reason')}"
 
 
 class SteadyMix(Caller):
@@ -170,6 +97,14 @@ class BurstOverLimit(Caller):
             else:
                 note(f"limited {reply.status_code}")
 
+    @classmethod
+    def problems(cls, users: int, seconds: float) -> list[str]:
+        """Some were allowed and some were not, and just as many as the limit owes."""
+        found = [problem for client in limits.values() for problem in client]
+        if not (seen.get("limited 200") and seen.get("limited 429")):
+            found.append("the burst should see both 200 and 429")
+        return found
+
 
 def wrong_with_limited(reply: ResponseContextManager) -> str:
     """What is wrong with an answer of the limited route; empty when nothing is."""
@@ -204,6 +139,18 @@ class FailingUpstream(Caller):
                 note(f"dead {reason}")
             else:
                 reply.failure(describe(reply))
+
+    @classmethod
+    def problems(cls, users: int, seconds: float) -> list[str]:
+        """A dead service is tried until its breaker opens, by those on the way, and then 1/s."""
+        tried = sum(times for what, times in seen.items() if what.startswith("dead"))
+        tried -= seen.get("dead UO", 0)
+        if not tried:
+            return ["no answer of the dead service was refused with a reason"]
+        most = FAILURES + users + seconds + 1
+        if tried > most:
+            return [f"the breaker let {tried} requests try a dead service, at most {most:.0f} may"]
+        return []
 
 
 class ThroughProxy(Caller):
@@ -252,6 +199,14 @@ class CachedAndHelped(Caller):
             else:
                 reply.failure(describe(reply))
 
+    @classmethod
+    def problems(cls, users: int, seconds: float) -> list[str]:
+        """What is good for a second is fetched once a second, however many ask for it."""
+        if not seen.get("cache HIT"):
+            return ["nothing came from the cache"]
+        fetched, due = seen.get("cache MISS", 0), seconds + 2
+        return [f"the cache fetched {fetched} times, at most {due:.0f} are due"] * (fetched > due)
+
 
 class ReloadUnderLoad(Caller):
     """Callers on old and on new connections, who must not notice that the file changes."""
@@ -271,6 +226,12 @@ class ReloadUnderLoad(Caller):
     def write_kept(self) -> None:
         self.expect("POST", "/items", 201, STORED, data=b"x" * 2048, name="kept-alive POST")
 
+    @classmethod
+    def problems(cls, users: int, seconds: float) -> list[str]:
+        """A reload leaves connections alone."""
+        times = seen.get(CLOSED)
+        return [f"{times} kept connections were closed"] if times else []
+
 
 class Operator(User):
     """The one who edits: every second file is invalid, every other has another timeout."""
@@ -279,6 +240,14 @@ class Operator(User):
     wait_time = constant(REWRITE_EVERY)
     original: ClassVar[str] = ""
     edits: ClassVar[int] = 0
+
+    @classmethod
+    def problems(cls, users: int, seconds: float) -> list[str]:
+        """Every edit was judged as it should be, and none was missed."""
+        found = [f"{what}: {seen[what]} times" for what in seen if what.endswith("taken")]
+        if seen.get("generation after", 0) < wanted_generation():
+            found.append(f"reloads were missed after {Operator.edits} edits")
+        return found
 
     def on_start(self) -> None:
         self.file = Path(self.environment.parsed_options.config_file)
@@ -325,113 +294,6 @@ class Operator(User):
 def wanted_generation() -> int:
     """The least generation after all edits: one more for each valid file, and the last."""
     return seen.get("generation before", 0) + (Operator.edits + 1) // 2 + 1
-
-
-def count(response: Any, **_: Any) -> None:
-    """Each request that ended, by status; 0 when there was no answer."""
-    note(f"code {response.status_code}")
-
-
-def problems(classes: set[str], users: int, seconds: float) -> list[str]:
-    """What a scenario is about and did not see, although no single answer was wrong."""
-    found = []
-    if "BurstOverLimit" in classes:
-        if not (seen.get("limited 200") and seen.get("limited 429")):
-            found.append("the burst should see both 200 and 429")
-        found += [problem for client in limits.values() for problem in client]
-    if "FailingUpstream" in classes:
-        found += wrong_with_breaker(users, seconds)
-    if "CachedAndHelped" in classes:
-        found += wrong_with_cache(seconds)
-    if "ReloadUnderLoad" in classes and seen.get(CLOSED):
-        found.append(f"{seen[CLOSED]} kept connections were closed")
-    if "Operator" in classes:
-        found += [f"{what}: {seen[what]} times" for what in seen if what.endswith("taken")]
-        if seen.get("generation after", 0) < wanted_generation():
-            found.append(f"reloads were missed after {Operator.edits} edits")
-    return [f"{problem} ({json.dumps(seen)})" for problem in found]
-
-
-def wrong_with_breaker(users: int, seconds: float) -> list[str]:
-    """A dead service is tried until its breaker opens, by those on their way, and once a second."""
-    tried = sum(times for what, times in seen.items() if what.startswith("dead"))
-    tried -= seen.get("dead UO", 0)
-    if not tried:
-        return ["no answer of the dead service was refused with a reason"]
-    most = FAILURES + users + seconds + 1
-    if tried > most:
-        return [f"the breaker let {tried} requests try a dead service, at most {most:.0f} may"]
-    return []
-
-
-def wrong_with_cache(seconds: float) -> list[str]:
-    """What is good for a second is fetched once a second, however many ask for it."""
-    if not seen.get("cache HIT"):
-        return ["nothing came from the cache"]
-    if seen.get("cache MISS", 0) > seconds + 2:
-        return [f"the cache fetched {seen['cache MISS']} times, at most {seconds + 2:.0f} are due"]
-    return []
-
-
-def judge(environment: Environment, **_: Any) -> None:
-    """Write the figures where asked; exit 1 when a scenario ran without meeting its subject.
-
-    A worker knows but a part: its master judges.
-    """
-    if isinstance(environment.runner, WorkerRunner):
-        return
-    limits.setdefault(CLIENT, allowance.problems())
-    found = wrong(environment)
-    for problem in found:
-        print(f"FAILED: {problem}", flush=True)
-        environment.process_exit_code = 1
-    wanted = getattr(environment.parsed_options, "figures", "")
-    if wanted:
-        Path(wanted).write_text(json.dumps(figures(environment, found)))
-
-
-def wrong(environment: Environment) -> list[str]:
-    """What no single answer shows, and what locust counts as no failure."""
-    classes = {user.__name__ for user in environment.user_classes}
-    options, total = environment.parsed_options, environment.stats.total
-    users = getattr(options, "num_users", None) or 1
-    seconds = (total.last_request_timestamp or 0) - (total.start_time or 0)
-    crashes = environment.runner.exceptions.values() if environment.runner else ()
-    # A scenario that breaks off has judged nothing.
-    broke_off = [f"{crash['count']} x a scenario broke off: {crash['msg']}" for crash in crashes]
-    return problems(classes, users, max(0.0, seconds)) + broke_off
-
-
-def figures(environment: Environment, found: list[str]) -> dict[str, Any]:
-    """Totals of the run; p50 and p95 in milliseconds."""
-    total = environment.stats.total
-    errors = [
-        f"{error.occurrences} x {error.method} {error.name}: {error.error}"
-        for error in environment.stats.errors.values()
-    ]
-    return {
-        "requests": total.num_requests,
-        "failures": total.num_failures,
-        "rate": total.total_rps,
-        "p50": total.get_response_time_percentile(0.50) or 0,
-        "p95": total.get_response_time_percentile(0.95) or 0,
-        "seen": seen,
-        "errors": errors,
-        "problems": found,
-    }
-
-
-def hand_over(data: dict[str, Any], **_: Any) -> None:
-    """A worker's notes since the last time go to the master with its figures."""
-    data["seen"] = dict(seen)
-    seen.clear()
-    data["limits"] = {CLIENT: allowance.problems()}
-
-
-def take_over(data: dict[str, Any], **_: Any) -> None:
-    for what, times in data.get("seen", {}).items():
-        seen[what] = seen.get(what, 0) + times
-    limits.update(data.get("limits", {}))
 
 
 # locust's hooks are untyped
