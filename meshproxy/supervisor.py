@@ -127,7 +127,7 @@ class Supervisor:
         if what == "successor" and self._upgrades is not None:
             self._upgrades.heard()
         elif what == "child" and self._child is not None:
-            self._child.ended()
+            self._child.heard()
         elif worker is None:
             self._signalled()
         elif what == "ended":

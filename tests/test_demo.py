@@ -69,6 +69,17 @@ def processes_with(folder: str) -> list[str]:
     return found
 
 
+def introduced(process: subprocess.Popen[str]) -> str:
+    """What a demo prints until it only places orders, or ends."""
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("Ctrl-C"):
+            break
+    return printed
+
+
 @pytest.fixture
 def running() -> Iterator[tuple[subprocess.Popen[str], str, int]]:
     """A demo that has printed its lines, the folder of its files, the first of its ports."""
@@ -76,12 +87,7 @@ def running() -> Iterator[tuple[subprocess.Popen[str], str, int]]:
     process = subprocess.Popen(
         demo("--port-base", str(base)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    assert process.stdout is not None
-    printed = ""
-    for line in process.stdout:
-        printed += line
-        if line.startswith("Ctrl-C"):
-            break
+    printed = introduced(process)
     match = re.search(r"this run: (\S+)", printed)
     try:
         assert match, printed
@@ -139,12 +145,7 @@ def test_the_demo_goes_on_without_a_receiver(no_library: dict[str, str]) -> None
     process = subprocess.Popen(
         demo("--port-base", str(free_base())), stdout=subprocess.PIPE, text=True, env=no_library
     )
-    assert process.stdout is not None
-    printed = ""
-    for line in process.stdout:
-        printed += line
-        if line.startswith("Ctrl-C"):
-            break
+    printed = introduced(process)
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode == 0

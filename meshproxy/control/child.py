@@ -142,7 +142,7 @@ class Ward:
             self._tell("app_killed", level="warning", pid=self.pid)
             self.signal(signal.SIGKILL)
 
-    def ended(self) -> None:
+    def heard(self) -> None:
         """One of its descriptors has become readable: it has ended, or is to be told something."""
         self._command.scale()
         numbers = self._command.pidfd, self._command.scaling

@@ -65,10 +65,17 @@ class ConfinedCrew(Confined, Crew):
 
 
 class Commanding(Confined):
-    """One that runs a command, which ends with a code of its own."""
+    """One that runs a command, which ends with a code of its own when the gate is opened."""
+
+    @property
+    def gate(self) -> Path:
+        return self.file.with_name("gate")
 
     def words(self) -> list[str]:
-        return [*super().words(), "--", sys.executable, "-c", "import time; time.sleep(2); exit(4)"]
+        if not self.gate.exists():
+            os.mkfifo(self.gate)
+        script = f"open({str(self.gate)!r}).read(); exit(4)"
+        return [*super().words(), "--", sys.executable, "-c", script]
 
 
 def test_a_sidecar_does_all_it_does_under_it(app: Origin) -> None:
@@ -116,6 +123,7 @@ def test_workers_do_all_they_do_under_it(app: Origin) -> None:
 def test_a_command_is_run_under_it(app: Origin, workers: int) -> None:
     config = f"workers: {workers}\n" + SIDECAR.replace("<port>", app.address.rpartition(":")[2])
     with Commanding.running(config, app=app.address) as sidecar:
+        sidecar.gate.open("w").close()  # returns when the command has opened it, too
         assert sidecar.process.wait(20) == 4
 
 
