@@ -27,12 +27,22 @@ class NotReadyError(Exception):
     """A server ended, or stayed silent, before it answered its first request."""
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A loopback TCP port that nobody listens on now, and that was not given out before.
+
+    The kernel draws again one that has just been closed, and two of a sidecar's would be one.
+    """
+    for _ in range(200):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port: int = sock.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
+    raise RuntimeError("no free port was found in 200 draws")
 
 
 def cores() -> list[int]:
