@@ -69,7 +69,7 @@ def resolve(text: str) -> Scalar:
 
 def doubtful(text: str) -> bool:
     """Whether any reader, of YAML 1.1 or 1.2, may take this for something else than text."""
-    return DOUBTFUL.fullmatch(text) is not None
+    return not isinstance(resolve(text), str) or DOUBTFUL.fullmatch(text) is not None
 
 
 def _integer(text: str, found: re.Match[str]) -> int:

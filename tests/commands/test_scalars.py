@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshproxy.commands.scalars import doubtful, resolve
@@ -52,6 +52,8 @@ def test_what_every_reader_takes_for_text_is_not(text: str) -> None:
     assert not doubtful(text)
 
 
+@example("")
+@example("0_B0")
 @given(st.text("0123456789abefoxynlusBOXYEt._:+-~=<", max_size=6))
 def test_whatever_is_not_text_to_one_of_two_readers_is_doubtful(text: str) -> None:
     other = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))
