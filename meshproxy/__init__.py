@@ -36,7 +36,7 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
         metrics  series  families  exposition  process  istio  access_log  log  lines  otlp  story
         sums  tap  columns  figures  recent  versions  bugs  stacks  profile  flame
     fleet/        PROCESSES: what several workers share, and how they are started and told
-        board  member  channel  tie  crew
+        board  member  channel  tie  crew  stacks
     settings/     the file: YAML to a model, the model to a snapshot
         load  variables  inherit  schema  words  matches  addresses  allowed  future
         validate  meaning  wiring  views  sentences  errors  otel  origins

@@ -6,29 +6,18 @@ the caller's: `work(seat, channel)` is what the child does, and it never comes b
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import selectors
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
+from meshproxy.fleet import stacks
 from meshproxy.fleet.board import Board
 from meshproxy.fleet.channel import Channel, ClosedError
 from meshproxy.logic.upkeep import Health, Starts, health
-
-STACK_SIGNAL = signal.SIGRTMIN + 3
-"""Has a worker write where it is, even where its loop turns no more."""
-
-STACK = 16 * 1024
-"""Bytes of such a stack that are read."""
-
-STACK_WAIT = 0.1
-"""Seconds that a stack is waited for."""
 
 STARTING = 20.0
 """Seconds that a worker may take until it is ready; only then is its beat looked at."""
@@ -112,7 +101,7 @@ class Crew:
     def kill(self) -> None:
         """End whoever is still there."""
         for worker in self.workers.values():
-            _kill(worker, signal.SIGKILL)
+            _kill(worker)
 
     # One process
 
@@ -149,7 +138,7 @@ class Crew:
             os.close(other.pidfd)
             os.close(other.stacks)
         os.close(pipe[0])
-        faulthandler.register(STACK_SIGNAL, file=pipe[1], all_threads=True)
+        stacks.listen(pipe[1])
         self._work(seat, theirs)
 
     def ended(self, worker: Worker, now: float, last: bytes) -> int:
@@ -276,51 +265,27 @@ class Crew:
                 self._tell(
                     "worker_killed", level="error", worker=worker.seat, pid=worker.pid,
                     detail=f"its loop has not turned for {age:.1f} s",
+                    stack=stacks.at_its_end(worker.pid, worker.stacks),
                 )  # fmt: skip
                 worker.killed = True
-                _kill(worker, signal.SIGKILL)
+                _kill(worker)  # who could not even tell that
             elif found is Health.STUCK and not worker.stuck:
                 self._tell(
                     "worker_stuck", level="error", worker=worker.seat, pid=worker.pid,
-                    seconds=round(age, 3), state=_state(worker.pid), stack=_stack(worker),
+                    seconds=round(age, 3), state=stacks.state(worker.pid),
+                    stack=stacks.now(worker.pid, worker.stacks),
                 )  # fmt: skip
             worker.stuck = found is not Health.WELL
 
 
-def _kill(worker: Worker, number: int) -> None:
+def _kill(worker: Worker) -> None:
     try:
-        signal.pidfd_send_signal(worker.pidfd, number)
+        signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
     except ProcessLookupError:
         pass  # it has just ended
 
 
-def _state(pid: int) -> str:
-    """As ps says it: R, S, D, T (stopped), Z."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
-
-
-def _stack(worker: Worker) -> str:
-    """Where it is; empty for one that is stopped, which answers no signal."""
-    if _state(worker.pid) in ("T", "t", "Z", ""):
-        return ""
-    _kill(worker, STACK_SIGNAL)
-    end = time.monotonic() + STACK_WAIT
-    text = b""
-    while time.monotonic() < end and len(text) < STACK:
-        try:
-            text += os.read(worker.stacks, STACK)
-        except BlockingIOError:
-            if text:
-                break
-            time.sleep(0.005)
-    return text.decode(errors="replace")
-
-
 def _signal_name(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else ""
-    except ValueError:
-        return str(-code)
+    if -code > signal.SIGRTMIN:
+        return f"SIGRTMIN+{-code - signal.SIGRTMIN}"
+    return signal.Signals(-code).name if code < 0 else ""

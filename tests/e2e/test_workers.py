@@ -557,6 +557,8 @@ def test_f17_a_stopped_worker_is_noticed_and_replaced_and_no_new_client_hangs(
     assert longest < 1.0
     (told,) = fresh.events("worker_stuck")
     assert told["state"] == "T"
+    (told,) = fresh.events("worker_killed")
+    assert "in _become\n" in told["stack"]
 
 
 def test_a_supervisor_that_was_stopped_kills_nobody(fresh: Crew) -> None:

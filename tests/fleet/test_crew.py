@@ -172,6 +172,7 @@ def test_f18_one_that_blocks_is_told_with_its_stack_and_killed(sleepers: Yard) -
     assert "sound_asleep" in events[0][1]["stack"]
     assert QUIET <= events[0][1]["seconds"] < 1.0
     assert f"{GIVEN_UP:.0f}." in events[1][1]["detail"]
+    assert "sound_asleep" in events[1][1]["stack"]
     sleepers.turn(lambda: not sleepers.crew.workers)
     assert worker.killed
 
