@@ -22,8 +22,11 @@ TELL_AND_END = signal.SIGRTMIN + 4
 STACK = 16 * 1024
 """Bytes that are read."""
 
-WAIT = 0.1
-"""Seconds that they are waited for."""
+WAIT, LAST_WAIT = 0.1, 0.3
+"""Seconds that they are waited for, of one that goes on and of one that ends with it."""
+
+SILENCE = 0.02
+"""Seconds without another piece after which one that goes on has said all."""
 
 
 def listen(pipe: int) -> None:
@@ -37,7 +40,7 @@ def now(pid: int, pipe: int) -> str:
     if state(pid) in ("T", "t", "Z", ""):
         return ""
     _send(pid, TELL)
-    return _read(pipe)
+    return _read(pipe, WAIT, SILENCE)
 
 
 def at_its_end(pid: int, pipe: int) -> str:
@@ -45,7 +48,7 @@ def at_its_end(pid: int, pipe: int) -> str:
     _send(pid, TELL_AND_END)
     if state(pid) == "T":
         os.kill(pid, signal.SIGCONT)
-    return _read(pipe)
+    return _read(pipe, LAST_WAIT, LAST_WAIT)  # its end is the end of the pipe
 
 
 def state(pid: int) -> str:
@@ -67,22 +70,21 @@ def _send(pid: int, number: int) -> None:
         to_thread(pid, pid, number)
 
 
-def _read(pipe: int) -> str:
-    """What comes until it is silent, has ended, or the time is over."""
-    end = time.monotonic() + WAIT
+def _read(pipe: int, wait: float, silence: float) -> str:
+    """What comes until the pipe has ended, was silent for so long, or the wait is over."""
+    heard = time.monotonic()
+    end = heard + wait
     text = b""
-    silent = False
-    while time.monotonic() < end and len(text) < STACK:
+    while (at := time.monotonic()) < end and len(text) < STACK:
         try:
             piece = os.read(pipe, STACK)
         except BlockingIOError:
-            if text and silent:
+            if text and at - heard >= silence:
                 break
-            silent = True
             time.sleep(0.005)
             continue
         if not piece:
             break
         text += piece
-        silent = False
+        heard = at
     return text.decode(errors="replace")
