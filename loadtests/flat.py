@@ -29,8 +29,10 @@ ROUTES_OF = (1, 10, 100, 1000)
 ENDPOINTS_OF = (1, 2, 10, 100, 1000)
 
 
-UNSEEN = f"?{'x' * LONGEST_REMEMBERED}"
-"""Makes a request line too long to be remembered: it is read, and its route found, each time."""
+UNSEEN = f";{'x' * LONGEST_REMEMBERED}"
+"""Makes a path too long to be remembered: it is read, and its route found, each time.
+
+A parameter, as the rule of a path is that of the path without it."""
 
 
 class Runs(Protocol):
@@ -66,11 +68,11 @@ def routed(
     place: float,
     loop: asyncio.AbstractEventLoop,
     direction: str,
-    query: str = "",
+    more: str = "",
 ) -> Rig:
     """A request for the route at `place`, 0.0 to 1.0, among `count` of one shape; above 1: none."""
     host, at = "svc", round(place * (count - 1))
-    asked = request(shape, at, host, query) if place <= 1.0 else _nowhere(host)
+    asked = request(shape, at, host, more) if place <= 1.0 else _nowhere(host)
     return Rig(routes_file(shape, count, direction), loop, direction, asked, ANSWER)
 
 

@@ -59,10 +59,10 @@ BALANCERS: dict[str, Mapping[str, str]] = {
 }
 
 
-def request(shape: Shape, index: int, host: str, query: str = "") -> bytes:
-    """A request that the route at `index` is for."""
+def request(shape: Shape, index: int, host: str, more: str = "") -> bytes:
+    """A request that the route at `index` is for, with `more` behind its path."""
     method, path, lines = shape.ask(index)
-    path += query
+    path += more
     if method != "GET":
         lines += "content-length: 0\r\n"
     return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nx-client-id: bench\r\n{lines}\r\n".encode()

@@ -226,12 +226,13 @@ class Stage:
         pool.conductor = self.conductor
         cluster = Cluster("app", tuple(self.endpoints), self.counts)
         self.route = Route(
-            "default", "inbound", cluster, gather(policies),
-            FirstAllowed(self.endpoints).pick, ServerErrors(), self.counts, **route,
+            name="default", direction="inbound", cluster=cluster, phases=gather(policies),
+            pick=FirstAllowed(self.endpoints).pick, classifier=ServerErrors(), series=self.counts,
+            **route,
         )  # fmt: skip
         unmatched = Route(
-            "__unmatched__", "inbound", None, Phases(),
-            FirstAllowed(()).pick, ServerErrors(), self.counts,
+            name="__unmatched__", direction="inbound", cluster=None, phases=Phases(),
+            pick=FirstAllowed(()).pick, classifier=ServerErrors(), series=self.counts,
         )  # fmt: skip
         self.plan = Plan(
             "inbound", "inbound", "127.0.0.1", 1, OneRoute(self.route), unmatched,

@@ -102,7 +102,6 @@ WITHOUT_TEST: dict[str, str] = {
     "dataplane/endings.py": "part of the walk: tests/dataplane/test_conductor.py",
     "dataplane/keeping.py": "part of the walk: tests/dataplane/test_conductor.py",
     "dataplane/rare.py": "part of reading a head: tests/dataplane/test_requests.py",
-    "dataplane/targets.py": "part of reading a head: tests/dataplane/test_requests.py",
     "dataplane/refusals.py": "constants: tests/dataplane/test_requests.py meets each",
     "dataplane/sides.py": "Protocols",
     "dataplane/link.py": "a transport, held and let go: tests/e2e/test_bodies.py",

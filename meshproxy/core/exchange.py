@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from meshproxy.core.route import Endpoint, Keeper, Plan, Route
+    from meshproxy.core.route import Endpoint, Keeper, Plan, Route, RouteTable
     from meshproxy.core.verdict import Failure, Refusal
 
 CHUNKED = -1
@@ -44,21 +44,20 @@ class Peer:
 
 
 class Start:
-    """A request line that has one meaning, kept so that it need not be read again.
+    """A request line up to its query, of one meaning, kept so that it need not be read again.
 
-    `table` is the mark of the last table of routes that was asked for it, `found` the row it
-    gave: no reference to either, so that nobody's config outlives its time here.
+    `table` is the last table of routes that was asked for it, and `route` what it gave: None
+    where header fields have a say.
     """
 
-    __slots__ = ("found", "method", "minor", "path", "table", "target")
+    __slots__ = ("method", "minor", "path", "route", "table")
 
-    def __init__(self, method: bytes, target: bytes, path: bytes, minor: int) -> None:
+    def __init__(self, method: bytes, path: bytes, minor: int) -> None:
         self.method = method
-        self.target = target
         self.path = path
         self.minor = minor
-        self.table: object = None
-        self.found = 0
+        self.table: RouteTable | None = None
+        self.route: Route | None = None
 
 
 class Extras:

@@ -33,11 +33,11 @@ def read_request(exchange: Exchange, head: bytes, plan: Plan) -> Refusal | None:
     """
     parts = plan.kinds.split(head[:-4])
     start, _, before = parts[0].partition(b"\r\n")
-    known = targets.known_starts.get(start)
+    known = plan.starts.get(start)
     if known is not None:
         exchange.start = known
-        exchange.method, exchange.target = known.method, known.target
-        exchange.path, exchange.minor = known.path, known.minor
+        exchange.method, exchange.minor = known.method, known.minor
+        exchange.target = exchange.path = known.path
     else:
         refusal = targets.read_start(exchange, start, plan)
         if refusal is not None:

@@ -31,14 +31,20 @@ _TARGET_BYTES = bytes(c for c in range(0x21, 0x7F) if c not in b"#\\")
 _HOST = re.compile(rb"(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]{1,5})?")
 
 # What was found valid before is not looked at again: 0.2 us for a host, 1.5 for a first line.
+# Queries differ from request to request, so a line with one is known by what stands before it.
+# Lines are remembered by the plan that was in force, as they lead to routes of it.
 MAX_REMEMBERED = 1024
 LONGEST_REMEMBERED = 128
 known_hosts: dict[bytes, bytes] = {}
-known_starts: dict[bytes, Start] = {}
 
 
 def read_start(exchange: Exchange, start: bytes, plan: Plan) -> Refusal | None:
     """The request line (RFC 9112 section 3): exactly three words, one blank apart."""
+    before, mark, rest = start.partition(b"?")
+    if mark and len(start) < plan.limits.uri_bytes:
+        known = plan.paths.get(before)
+        if known is not None and _read_query(exchange, known, rest):
+            return None
     words = start.split(b" ")
     if len(words) != 3:
         return refusals.BAD_SYNTAX
@@ -55,11 +61,21 @@ def read_start(exchange: Exchange, start: bytes, plan: Plan) -> Refusal | None:
     if target.translate(None, _TARGET_BYTES):
         return refusals.BAD_TARGET
     if target[:1] == b"/":
-        return _read_path(exchange, target, start)
+        return _read_path(exchange, target, start, plan)
     if target == b"*" and exchange.method == b"OPTIONS":
         exchange.target = exchange.path = target
         return None
-    return _read_absolute(exchange, target)
+    return _read_absolute(exchange, target, plan)
+
+
+def _read_query(exchange: Exchange, known: Start, rest: bytes) -> bool:
+    """What follows a path that is known; False if the line must be read from its beginning."""
+    query = rest[:-9]
+    if rest[-9:] != b" HTTP/1.1" or query.translate(None, _TARGET_BYTES):
+        return False
+    exchange.start, exchange.method, exchange.path = known, known.method, known.path
+    exchange.target = known.path + b"?" + query
+    return True
 
 
 def _read_other_method(exchange: Exchange, target: bytes, plan: Plan) -> Refusal | None:
@@ -78,22 +94,29 @@ def _read_other_method(exchange: Exchange, target: bytes, plan: Plan) -> Refusal
     return None
 
 
-def _read_path(exchange: Exchange, target: bytes, start: bytes) -> Refusal | None:
+def _read_path(exchange: Exchange, target: bytes, start: bytes, plan: Plan) -> Refusal | None:
     """The canonical path, by which routes are found and which is what goes on."""
     clean = canonical(target)
     if clean is None:
         return refusals.BAD_PATH
-    mark = clean.find(b"?")
-    exchange.target, exchange.path = clean, clean if mark < 0 else clean[:mark]
-    if 0 < len(start) <= LONGEST_REMEMBERED:
-        if len(known_starts) >= MAX_REMEMBERED:
-            known_starts.clear()
-        known = Start(exchange.method, exchange.target, exchange.path, exchange.minor)
-        exchange.start = known_starts[start] = known
+    path, mark, _ = clean.partition(b"?")
+    exchange.target, exchange.path = clean, path
+    if mark:
+        _remember(exchange, plan.paths, start.partition(b"?")[0])
+    else:
+        _remember(exchange, plan.starts, start)
     return None
 
 
-def _read_absolute(exchange: Exchange, target: bytes) -> Refusal | None:
+def _remember(exchange: Exchange, known: dict[bytes, Start], line: bytes) -> None:
+    """Its path by this line, unless that is too long; no line at all was no path alone."""
+    if 0 < len(line) <= LONGEST_REMEMBERED:
+        if len(known) >= MAX_REMEMBERED:
+            known.clear()
+        exchange.start = known[line] = Start(exchange.method, exchange.path, exchange.minor)
+
+
+def _read_absolute(exchange: Exchange, target: bytes, plan: Plan) -> Refusal | None:
     """RFC 9112 section 3.2.2: the target's authority replaces the Host field."""
     if target[:7].lower() != b"http://":
         return refusals.BAD_TARGET
@@ -106,7 +129,7 @@ def _read_absolute(exchange: Exchange, target: bytes) -> Refusal | None:
     if not path and exchange.method == b"OPTIONS":
         exchange.target = exchange.path = b"*"  # RFC 9112 section 3.2.4
         return None
-    return _read_path(exchange, path if path[:1] == b"/" else b"/" + path, b"")
+    return _read_path(exchange, path if path[:1] == b"/" else b"/" + path, b"", plan)
 
 
 def read_host_asked(exchange: Exchange, host: bytes | None, asked: bytes) -> Refusal | None:

@@ -18,10 +18,11 @@ from meshproxy.policies.contract import gather, picking
 class Common:
     """What one compile has built so far."""
 
-    __slots__ = ("_classifiers", "_policies", "_walks")
+    __slots__ = ("_classifiers", "_numbers", "_policies", "_walks")
 
     def __init__(self) -> None:
         self._classifiers: dict[tuple[str, ...], Classifier] = {}
+        self._numbers: dict[float, float] = {}
         self._policies: dict[Hashable, tuple[Sequence[Any], object | None]] = {}
         self._walks: dict[tuple[int, ...], Walk] = {}
 
@@ -32,6 +33,10 @@ class Common:
         if found is None:
             found = self._classifiers[key] = Classifier(key)
         return found
+
+    def number(self, value: float) -> float:
+        """The one object for all numbers that are equal to it."""
+        return self._numbers.setdefault(value, value)
 
     def policy(
         self, key: Hashable, values: Sequence[Any], make: Callable[[], object | None]

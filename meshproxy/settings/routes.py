@@ -95,7 +95,7 @@ class Routes:
             lone=ends[0] if len(ends) == 1 else None,
             parts=walk.parts,
             origin=_origin_in(self._settings, chain),
-            **_times(chain),
+            **self._times(chain),
         )
 
     def forward(self, chain: Chain, cluster: Cluster, label: str, path: Path, way: Way) -> Route:
@@ -124,7 +124,7 @@ class Routes:
             about=self._about(chain, OF_A_SERVICE),
             parts=tuple(parts),
             origin=_origin_in(self._settings, chain),
-            **_times(chain),
+            **self._times(chain),
         )
 
     def refusing(self, direction: str, path: Path, label: str, policy: type[Refuses]) -> Route:
@@ -239,22 +239,22 @@ class Routes:
     def rule(self, path: Path) -> str:
         return rule(self._settings, path)
 
+    def _times(self, chain: Chain) -> dict[str, Any]:
+        place = chain.innermost.place
+        retry: Any = getattr(place, "retry", None)
+        times = {
+            "timeout": place.timeout,
+            "per_try_timeout": getattr(retry, "per_try_timeout", None) or 0.0,
+            "connect_timeout": place.connect_timeout,
+            "idle_timeout": place.idle_timeout,
+        }
+        return {name: self._common.number(seconds) for name, seconds in times.items()}
+
     def _about(self, chain: Chain, without: Collection[str] = ()) -> dict[str, Any]:
         """What the admin port shows of a route: everything that is in force there."""
         shown = chain.innermost.place.model_dump(mode="json", exclude={"routes", *without})
         about: dict[str, Any] = redact(shown, self._settings.document.secrets)
         return about
-
-
-def _times(chain: Chain) -> dict[str, Any]:
-    place = chain.innermost.place
-    retry: Any = getattr(place, "retry", None)
-    return {
-        "timeout": place.timeout,
-        "per_try_timeout": getattr(retry, "per_try_timeout", None) or 0.0,
-        "connect_timeout": place.connect_timeout,
-        "idle_timeout": place.idle_timeout,
-    }
 
 
 def _origin_in(settings: Settings, chain: Chain) -> Callable[..., str]:

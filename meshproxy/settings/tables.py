@@ -18,29 +18,34 @@ from meshproxy.logic.path import folded
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange, Start
 
+MAX_REMEMBERED = 1024
+LONGEST_REMEMBERED = 128
+"""Bytes of all values together."""
+
 
 class ServiceTable:
     """The routes of one service or of the app: the first that matches, else the default.
 
-    A request line that is remembered keeps the row it came to, unless header fields had a say.
+    A request line that is remembered keeps the route it came to. Where header fields have a say,
+    it is remembered together with what they said.
     """
 
-    __slots__ = ("_by_fields", "_by_start", "_index", "_rows")
+    __slots__ = ("_index", "_names", "_rows", "_seen")
 
     def __init__(self, rules: Sequence[Rule], routes: Sequence[Route], default: Route) -> None:
         self._index = RouteIndex(rules)
         self._rows = (*routes, default)
-        # What `Start.table` is where the first line alone says which row, and where it does not.
-        self._by_start = object()
-        self._by_fields = object()
+        self._names = sorted({name for rule in rules for name, _ in rule.headers})
+        self._seen: dict[tuple[Start | bytes | None, ...], Route] = {}
 
     def match(self, exchange: Exchange) -> Route:
         start = exchange.start
-        if start is None or start.table is self._by_fields:
+        if start is None:
             return self.match_at(exchange, exchange.path)
-        if start.table is not self._by_start:
+        if start.table is not self:
             self._learn(exchange, start)
-        return self._rows[start.found]
+        route = start.route
+        return route if route is not None else self._by_fields(exchange, start)
 
     def match_at(self, exchange: Exchange, path: bytes) -> Route:
         """The route of a request as if it had asked for `path`."""
@@ -48,8 +53,20 @@ class ServiceTable:
         found = self._index.find(exchange.method, folded(path), exchange.taken.get)
         return self._rows[-1 if found is None else found]
 
+    def _by_fields(self, exchange: Exchange, start: Start) -> Route:
+        """By the line and the values of all fields that any rule of this table asks for."""
+        values = tuple(map(exchange.taken.get, self._names))
+        route = self._seen.get((start, *values))
+        if route is None:
+            route = self.match_at(exchange, start.path)
+            if sum(map(len, filter(None, values))) <= LONGEST_REMEMBERED:
+                if len(self._seen) >= MAX_REMEMBERED:
+                    self._seen.clear()
+                self._seen[start, *values] = route
+        return route
+
     def _learn(self, exchange: Exchange, start: Start) -> None:
-        """Find its row, and whether that is the row of all requests that begin so."""
+        """Find its route, and whether that is the route of all requests that begin so."""
         asked = False
 
         def header(name: bytes) -> bytes | None:
@@ -58,9 +75,9 @@ class ServiceTable:
             return exchange.taken.get(name)
 
         found = self._index.find(exchange.method, folded(start.path), header)
-        start.found = -1 if found is None else found
         # Which fields are asked for is itself a matter of method and path.
-        start.table = self._by_fields if asked else self._by_start
+        start.route = None if asked else self._rows[-1 if found is None else found]
+        start.table = self
 
 
 class OnlyRoute:

@@ -76,7 +76,7 @@ class Istio:
             for row in several:
                 for (_, status, flags), count in row.counts().items():
                     totals[status, flags] = totals.get((status, flags), 0) + count
-                page.worked(len(row.cells))
+                page.worked(len(row.cells()))
                 yield from page.full()
             for (status, flags), count in totals.items():
                 page.line(REQUESTS, labels[ends], _outcome(status, flags), count)

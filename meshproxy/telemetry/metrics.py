@@ -22,7 +22,7 @@ from meshproxy.telemetry.series import (
     COUNTS_PER_ROW,
     OTHER,
     ClusterSeries,
-    Room,
+    Numbers,
     RouteSeries,
 )
 from meshproxy.telemetry.versions import Versions
@@ -41,7 +41,7 @@ class Telemetry:
         self._version = version
         self._wall = wall
         self._istio: Istio | None = None
-        self.room = Room()
+        self.numbers = Numbers()
         self._rows: dict[tuple[str, str, str], RouteSeries] = {}
         self._clusters: dict[str, ClusterSeries] = {}
         self.versions = Versions(BOUNDS)
@@ -74,8 +74,8 @@ class Telemetry:
     def _new_row(self, key: tuple[str, str, str]) -> RouteSeries:
         labels = zip(("direction", "route", "upstream"), key, strict=True)
         bad = self.bad.setdefault(key[0], {})
-        row = self._rows[key] = RouteSeries(labelled(labels), self.room, bad, self._wall)
-        self.room.left += COUNTS_PER_ROW
+        row = self._rows[key] = RouteSeries(labelled(labels), self.numbers, bad, self._wall)
+        self.numbers.left += COUNTS_PER_ROW
         return row
 
     def cluster_series(self, upstream: str) -> ClusterSeries:
@@ -85,7 +85,7 @@ class Telemetry:
         cluster = self._clusters.get(upstream)
         if cluster is None:
             labels = labelled((("upstream", upstream),))
-            cluster = self._clusters[upstream] = ClusterSeries(labels, self.room)
+            cluster = self._clusters[upstream] = ClusterSeries(labels, self.numbers)
         return cluster
 
     def speak(self, languages: Collection[str], service: Service) -> None:
@@ -116,7 +116,7 @@ class Telemetry:
         The counts of one row's histogram are of one moment.
         """
         page = Page(openmetrics)
-        rows = {key: row for key, row in self._rows.items() if row.cells or row.in_flight}
+        rows = {key: row for key, row in self._rows.items() if row.cells() or row.in_flight}
         yield from self._requests(page, rows.values())
         if self._istio is not None:
             yield from self._istio.render(page, rows)
@@ -138,7 +138,7 @@ class Telemetry:
             "attempts": sum(sum(cluster.counts().values()) for cluster in clusters),
             "bad_requests": sum(sum(counts.values()) for counts in self.bad.values()),
             "request_counters": sum(len(row.counts()) for row in rows),
-            "series_dropped": self.room.dropped,
+            "series_dropped": self.numbers.dropped,
         }
 
     def _requests(self, page: Page, rows: Collection[RouteSeries]) -> Iterator[bytes]:
@@ -180,7 +180,7 @@ class Telemetry:
             for why, count in counts.items():
                 labels = (("direction", direction), ("why", why))
                 yield Sample(families.BAD_REQUESTS.name, labels, count)
-        yield Sample(families.OVERFLOW.name, (), self.room.dropped)
+        yield Sample(families.OVERFLOW.name, (), self.numbers.dropped)
         yield self._build
 
 

@@ -2,14 +2,16 @@
 
 A request that ends touches as little memory as can be: with a thousand routes each row is cold,
 and every line of it that has to be fetched costs more than an addition. So there is one number
-per outcome and bucket together, and what a page shows is added up from them when it is asked for.
+per outcome and bucket together, and what a page shows is added up from them when it is asked for;
+and the numbers of one kind lie side by side for all routes, eight of them in a line.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from meshproxy.telemetry.exposition import Example
 
@@ -47,52 +49,108 @@ Examples = tuple[dict[int, Example], dict[int, Example]]
 _NO_EXAMPLES: Examples = ({}, {})
 
 
-class Room:
-    """How many more request counters there may be, and what found no room.
+Name = TypeVar("Name", bound=Hashable)
+Column: TypeAlias = "array[int] | dict[int, int]"
+"""One number per row, by the row's place: dense for the first kinds that come, else sparse."""
+DENSE = 128
+NEVER = (1 << 63) - 1
+"""Stands where a row has counted nothing yet: one more is an OverflowError, not a count."""
 
-    All rows have their cells' names in common: only the numbers are a row's own.
+
+class Times(NamedTuple):
+    """Seconds of requests, added up: of answers that came whole, and of those in parts.
+
+    `parted_first` are those to the first byte of the latter, and `firsts` count these by bucket.
     """
 
-    __slots__ = ("_cells", "dropped", "left")
+    whole: float
+    parted: float
+    parted_first: float
+    firsts: Sequence[int]
+
+
+class Numbers:
+    """The numbers of all rows, one column for each kind, and how many there may be.
+
+    `left` is how many more request counters there is room for, `dropped` what found none. The
+    sums are seconds: of answers that came whole, of those that came in parts, and of the times to
+    the first byte of the latter; `firsts` counts these times by bucket. Whoever counts the same
+    has the name of it in common, too.
+    """
+
+    __slots__ = (
+        "_names", "columns", "dropped", "firsts", "left", "parted_firsts", "parted_sums", "rows",
+        "whole_sums",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.left = COUNTS
         self.dropped = 0
-        self._cells: dict[Cell, Cell] = {}
+        self.rows = 0
+        self.columns: dict[Cell, Column] = {}
+        self._names: dict[Hashable, Any] = {}
+        self.firsts = tuple(array("q") for _ in range(BUCKETS))
+        self.whole_sums = array("d")
+        self.parted_sums = array("d")
+        self.parted_firsts = array("d")
 
-    def common(self, cell: Cell) -> Cell:
-        """The one object for all cells that are equal to it."""
-        return self._cells.setdefault(cell, cell)
+    def new_row(self) -> int:
+        """The place of one more row in each column."""
+        for column in self.columns.values():
+            if isinstance(column, array):
+                column.append(NEVER)
+        for counts in self.firsts:
+            counts.append(0)
+        for sums in (self.whole_sums, self.parted_sums, self.parted_firsts):
+            sums.append(0.0)
+        self.rows += 1
+        return self.rows - 1
+
+    def common(self, name: Name) -> Name:
+        """The one object for all names that are equal to it."""
+        found: Name = self._names.setdefault(name, name)
+        return found
+
+    def column(self, cell: Cell) -> Column:
+        """That of a cell, made if need be."""
+        column = self.columns.get(cell)
+        if column is None:
+            dense = len(self.columns) < DENSE
+            column = array("q", [NEVER]) * self.rows if dense else {}
+            self.columns[self.common(cell)] = column
+        return column
 
 
-class RouteSeries:
+class Counting:
+    """What every request touches of its row; see `core.route.Walked` for why it is on its own."""
+
+    __slots__ = ("_columns", "_row", "_whole_sums", "in_flight")
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._columns = numbers.columns
+        self._row = numbers.new_row()
+        self._whole_sums = numbers.whole_sums
+        self.in_flight = 0
+
+
+class RouteSeries(Counting):
     """What ended on one route.
 
-    `bad` counts refused requests by what was wrong, of all routes of the direction together.
-    `parted` are the times to the first byte, by bucket, of answers that came in parts; of all
-    others they are the durations. The examples are the latest sampled requests by bucket, made
-    with the first of them.
+    `bad` counts refused requests by what was wrong, of all routes of the direction together. The
+    examples are the latest sampled requests by bucket, made with the first of them.
     """
 
-    __slots__ = (
-        "_known", "_room", "_wall", "bad", "cells", "examples", "in_flight", "labels", "parted",
-        "parted_first_sum", "parted_sum", "whole_sum",
-    )  # fmt: skip
+    __slots__ = ("_kinds", "_numbers", "_wall", "bad", "examples", "labels")
 
     def __init__(
-        self, labels: str, room: Room, bad: dict[str, int], wall: Callable[[], float]
+        self, labels: str, numbers: Numbers, bad: dict[str, int], wall: Callable[[], float]
     ) -> None:
+        super().__init__(numbers)
         self.labels = labels
-        self.in_flight = 0
         self.bad = bad
-        self.cells: dict[Cell, int] = {}
-        self.whole_sum = 0.0
-        self.parted_sum = 0.0
-        self.parted = [0] * BUCKETS
-        self.parted_first_sum = 0.0
         self.examples = _NO_EXAMPLES
-        self._known: set[Key] = set()
-        self._room = room
+        self._kinds: dict[Key, tuple[Cell, ...]] = {}
+        self._numbers = numbers
         self._wall = wall
 
     def ended(self, exchange: Exchange, now: float) -> None:
@@ -100,22 +158,18 @@ class RouteSeries:
         began = exchange.began
         took = now - began
         place = bisect_left(BOUNDS, took)
-        first = exchange.first_byte
-        if first == now:
-            self.whole_sum += took
+        if exchange.first_byte == now:
+            self._whole_sums[self._row] += took
         else:
             place += BUCKETS
-            self.parted_sum += took
-            if first:
-                self.parted[bisect_left(BOUNDS, first - began)] += 1
-                self.parted_first_sum += first - began
+            self._count_parted(exchange, took)
         flags = exchange.flags
         if flags:
             self._count_bad(exchange)
         cell = (exchange.method, exchange.status, flags, place)
         try:
-            self.cells[cell] += 1
-        except KeyError:
+            self._columns[cell][self._row] += 1
+        except (KeyError, OverflowError):
             self._count_rare(cell)
 
     def sampled(self, exchange: Exchange, now: float) -> None:
@@ -128,6 +182,15 @@ class RouteSeries:
                 took = end - began
                 examples[bisect_left(BOUNDS, took)] = (exchange.trace[0], took, when)
 
+    def _count_parted(self, exchange: Exchange, took: float) -> None:
+        """The times of an answer that did not come in one read, or of none at all."""
+        numbers, row = self._numbers, self._row
+        numbers.parted_sums[row] += took
+        if exchange.first_byte:
+            first = exchange.first_byte - exchange.began
+            numbers.firsts[bisect_left(BOUNDS, first)][row] += 1
+            numbers.parted_firsts[row] += first
+
     def _count_bad(self, exchange: Exchange) -> None:
         """The word for what was wrong, which the data plane chose; none if nothing was."""
         refusal = exchange.refusal
@@ -135,53 +198,80 @@ class RouteSeries:
             self.bad[refusal.why] = self.bad.get(refusal.why, 0) + 1
 
     def _count_rare(self, cell: Cell) -> None:
-        """A cell that is new, or whose key never gets a counter of its own."""
+        """A cell that is new here, or whose key never gets a counter of its own."""
         method, status, flags, place = cell
         key = (method if method in _METHODS else _ODD_METHOD, status, flags)
-        if key not in self._known:
-            if self._room.left <= 0:
-                self._room.dropped += 1
+        if key not in self._kinds:
+            if self._numbers.left <= 0:
+                self._numbers.dropped += 1
                 key = _ODD
             else:
-                self._room.left -= 1
-                self._known.add(key)
+                self._numbers.left -= 1
         self.add((*key, place), 1)
 
     def add(self, cell: Cell, count: int) -> None:
         """So many more, whoever counted them."""
-        cell = self._room.common(cell)
-        self.cells[cell] = self.cells.get(cell, 0) + count
+        column, row, numbers = self._numbers.column(cell), self._row, self._numbers
+        before = column[row] if isinstance(column, array) else column.get(row, NEVER)
+        if before == NEVER:
+            before = 0
+            key = numbers.common(cell[:3])
+            self._kinds[key] = (*self._kinds.get(key, ()), numbers.common(cell))
+        column[row] = before + count
+
+    def add_times(self, times: Times) -> None:
+        """Those of more requests, whoever counted them."""
+        numbers, row = self._numbers, self._row
+        numbers.whole_sums[row] += times.whole
+        numbers.parted_sums[row] += times.parted
+        numbers.parted_firsts[row] += times.parted_first
+        for column, count in zip(numbers.firsts, times.firsts, strict=True):
+            column[row] += count
 
     # ---- added up, for whoever reads it; all of a call is of one moment
 
+    def times(self) -> Times:
+        """Their sums, and the times to the first byte of answers that came in parts."""
+        numbers, row = self._numbers, self._row
+        return Times(
+            numbers.whole_sums[row],
+            numbers.parted_sums[row],
+            numbers.parted_firsts[row],
+            [column[row] for column in numbers.firsts],
+        )
+
+    def cells(self) -> dict[Cell, int]:
+        """All that ended, by outcome and bucket."""
+        columns, row = self._columns, self._row
+        return {cell: columns[cell][row] for cells in self._kinds.values() for cell in cells}
+
     def counts(self) -> dict[Key, int]:
         """Requests by method, status and reason codes."""
-        found: dict[Key, int] = {}
-        for (method, status, flags, _), count in self.cells.items():
-            key = (method, status, flags)
-            found[key] = found.get(key, 0) + count
-        return found
+        columns, row = self._columns, self._row
+        return {
+            key: sum([columns[cell][row] for cell in cells]) for key, cells in self._kinds.items()
+        }
 
     def requests(self) -> int:
         """All that ended."""
-        return sum(self.cells.values())
+        return sum(self.cells().values())
 
     def durations(self) -> list[int]:
         """Requests by bucket: one count per bound, and one above all."""
         found = [0] * BUCKETS
-        for (_, _, _, place), count in self.cells.items():
+        for (_, _, _, place), count in self.cells().items():
             found[place % BUCKETS] += count
         return found
 
     @property
     def duration_sum(self) -> float:
         """Seconds of all requests together."""
-        return self.whole_sum + self.parted_sum
+        return self._whole_sums[self._row] + self._numbers.parted_sums[self._row]
 
     def first_bytes(self) -> list[int]:
         """As `durations`, of the times to the first byte, where one came."""
-        found = self.parted.copy()
-        for (_, _, _, place), count in self.cells.items():
+        found = [column[self._row] for column in self._numbers.firsts]
+        for (_, _, _, place), count in self.cells().items():
             if place < BUCKETS:
                 found[place] += count
         return found
@@ -189,19 +279,19 @@ class RouteSeries:
     @property
     def first_byte_sum(self) -> float:
         """Seconds to the first bytes together."""
-        return self.whole_sum + self.parted_first_sum
+        return self._whole_sums[self._row] + self._numbers.parted_firsts[self._row]
 
 
 class ClusterSeries:
     """Attempts at one upstream by result."""
 
-    __slots__ = ("_room", "labels", "results", "successes")
+    __slots__ = ("_numbers", "labels", "results", "successes")
 
-    def __init__(self, labels: str, room: Room) -> None:
+    def __init__(self, labels: str, numbers: Numbers) -> None:
         self.labels = labels
         self.successes = 0
         self.results: dict[str, int] = {}
-        self._room = room
+        self._numbers = numbers
 
     def counts(self) -> dict[str, int]:
         """Attempts by result, those added without a call among the successes."""
@@ -215,6 +305,6 @@ class ClusterSeries:
             self.results[result] += 1
         except KeyError:
             if len(self.results) >= RESULTS:
-                self._room.dropped += 1
+                self._numbers.dropped += 1
                 result = OTHER
             self.results[result] = self.results.get(result, 0) + 1

@@ -17,7 +17,7 @@ from meshproxy.core.report import Sample
 from meshproxy.telemetry import families, process
 from meshproxy.telemetry.exposition import Groups
 from meshproxy.telemetry.metrics import Telemetry
-from meshproxy.telemetry.series import RouteSeries
+from meshproxy.telemetry.series import RouteSeries, Times
 
 Told = Mapping[str, Any]
 """Plain data, as `told` makes it: what JSON can carry."""
@@ -33,7 +33,7 @@ def told(telemetry: Telemetry, samples: Groups) -> dict[str, Any]:
             for key, one in telemetry.versions.series.items()
         ],
         "bad": telemetry.bad,
-        "dropped": telemetry.room.dropped,
+        "dropped": telemetry.numbers.dropped,
         "samples": [
             [sample.family, sample.labels, sample.value]
             for sample in chain(
@@ -80,17 +80,14 @@ def joined(one: Told, other: Told) -> dict[str, Any]:
 
 
 def _speaks(row: RouteSeries) -> bool:
-    return bool(row.cells or row.in_flight)
+    return bool(row.cells() or row.in_flight)
 
 
 def _row(row: RouteSeries) -> dict[str, Any]:
     return {
         "in_flight": row.in_flight,
-        "cells": [[method.decode(), *rest, n] for (method, *rest), n in row.cells.items()],
-        "whole_sum": row.whole_sum,
-        "parted_sum": row.parted_sum,
-        "parted": row.parted,
-        "parted_first_sum": row.parted_first_sum,
+        "cells": [[method.decode(), *rest, n] for (method, *rest), n in row.cells().items()],
+        "times": list(row.times()),
     }
 
 
@@ -100,10 +97,7 @@ def _add(total: Telemetry, one: Told) -> None:
         into.in_flight += row["in_flight"]
         for method, status, flags, place, count in row["cells"]:
             into.add((method.encode(), status, flags, place), count)
-        into.whole_sum += row["whole_sum"]
-        into.parted_sum += row["parted_sum"]
-        _raise(into.parted, row["parted"])
-        into.parted_first_sum += row["parted_first_sum"]
+        into.add_times(Times(*row["times"]))
     for name, results in one["clusters"].items():
         cluster = total.cluster_series(name)
         for result, count in results.items():
@@ -119,7 +113,7 @@ def _add(total: Telemetry, one: Told) -> None:
         bad = total.bad.setdefault(direction, {})
         for why, count in counts.items():
             bad[why] = bad.get(why, 0) + count
-    total.room.dropped += one["dropped"]
+    total.numbers.dropped += one["dropped"]
 
 
 def inherited(before: bytes, last: bytes) -> bytes:

@@ -60,13 +60,13 @@ def serving() -> Snapshot:
     cluster = Cluster("payments", (Endpoint("10.0.0.1:1", "10.0.0.1", 1, 3),), Series())
     never = Never()
     route = Route(
-        "GET /a",
-        "outbound",
-        cluster,
-        Phases(admit=(never.admit,)),
-        lambda *_: None,
-        never,
-        Series(),
+        name="GET /a",
+        direction="outbound",
+        cluster=cluster,
+        phases=Phases(admit=(never.admit,)),
+        pick=lambda *_: None,
+        classifier=never,
+        series=Series(),
         timeout=5.0,
         rule="f.yaml:3",
         about={"match": "GET /a", "timeout": "5s"},

@@ -59,7 +59,10 @@ class Busy(Stage):
         if cluster and cluster.versions:
             row = self.telemetry.versions.counting(row, upstream, cluster.versions)
         never = cast(Any, None)
-        return Route(name, direction, cluster, Phases(), never, never, row)
+        return Route(
+            name=name, direction=direction, cluster=cluster, phases=Phases(), pick=never,
+            classifier=never, series=row,
+        )  # fmt: skip
 
     def _plan(self, name: str, routes: list[Route]) -> Plan:
         never = cast(Any, None)

@@ -47,6 +47,8 @@ def test_routes_that_say_nothing_have_all_in_common() -> None:
     assert a.parts is b.parts
     assert a.classifier is b.classifier
     assert a.series is not b.series
+    assert a.per_try_timeout is b.per_try_timeout
+    assert a.timeout is b.timeout
 
 
 def test_what_a_route_says_itself_is_its_own() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
@@ -13,7 +12,8 @@ from meshproxy.core.exchange import Exchange, Peer, Start
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.route import Plan, Route
 from meshproxy.core.verdict import Refusal
-from meshproxy.logic.match import Rule
+from meshproxy.logic.match import RouteIndex, Rule
+from meshproxy.settings import tables
 from meshproxy.settings.tables import ServiceTable
 from tests.settings.build import build
 
@@ -169,7 +169,7 @@ def test_a_line_that_is_remembered_comes_to_the_route_it_would_come_to_anew(
 ) -> None:
     """Whichever of two tables it is asked for, and whatever fields the request has."""
     tables = [table_of(rules) for rules in both]
-    starts = {(m, path): Start(m, path, path, 1) for m in METHODS for path in PATHS}
+    starts = {(m, path): Start(m, path, 1) for m in METHODS for path in PATHS}
     for which, method, path, x in asks:
         exchange = begun(starts[method, path], x)
         found = tables[which].match(exchange)
@@ -178,7 +178,7 @@ def test_a_line_that_is_remembered_comes_to_the_route_it_would_come_to_anew(
 
 def test_a_line_that_is_remembered_is_not_looked_up_again_but_for_the_sake_of_its_fields() -> None:
     table = table_of([Rule(path=b"/a"), Rule(path=b"/c/*", headers=((b"x", b"1"),))])
-    plain, headed = Start(b"GET", b"/a", b"/a", 1), Start(b"GET", b"/c/b", b"/c/b", 1)
+    plain, headed = Start(b"GET", b"/a", 1), Start(b"GET", b"/c/b", 1)
     for x, expected in ((b"1", 1), (b"2", "default"), (b"1", 1)):
         assert table.match(begun(headed, x)) == expected
         assert table.match(begun(plain, x)) == 0
@@ -187,10 +187,42 @@ def test_a_line_that_is_remembered_is_not_looked_up_again_but_for_the_sake_of_it
     assert table.match(elsewhere) == 0
 
 
-def test_a_line_that_is_remembered_keeps_no_config_alive() -> None:
-    start = Start(b"GET", b"/a", b"/a", 1)
-    table = table_of([Rule(path=b"/a")])
-    table.match(begun(start, b""))
-    assert start.table is not None
-    seen = gc.get_referents(start.table)
-    assert not [each for each in seen if not isinstance(each, type)]
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The paths that the index is asked for from now on."""
+    asked: list[bytes] = []
+    find = RouteIndex.find
+
+    def noting(index: RouteIndex, method: bytes, path: bytes, header: Any) -> int | None:
+        asked.append(path)
+        return find(index, method, path, header)
+
+    monkeypatch.setattr(RouteIndex, "find", noting)
+    return asked
+
+
+def test_fields_that_have_a_say_are_looked_up_once_for_each_of_their_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = table_of([Rule(path=b"/c/*", headers=((b"x", b"1"),))])
+    asked = lookups(monkeypatch)
+    start = Start(b"GET", b"/c/b", 1)
+    for _ in range(3):
+        for x, expected in ((b"1", 0), (b"2", "default"), (b"3", "default")):
+            assert table.match(begun(start, x)) == expected
+    assert len(asked) == 1 + 3
+
+
+def test_what_is_remembered_of_fields_is_bounded_in_number_and_in_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "MAX_REMEMBERED", 3)
+    table = table_of([Rule(path=b"/c/*", headers=((b"x", b"1"),))])
+    asked = lookups(monkeypatch)
+    start = Start(b"GET", b"/c/b", 1)
+    for x in (b"2", b"3", b"4", b"5", b"2"):
+        assert table.match(begun(start, x)) == "default"
+    assert len(asked) == 1 + 5, "with the fourth all others were forgotten"
+    long = b"9" * (tables.LONGEST_REMEMBERED + 1)
+    for _ in range(2):
+        assert table.match(begun(start, long)) == "default"
+    assert len(asked) == 1 + 5 + 2

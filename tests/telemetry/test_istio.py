@@ -121,9 +121,9 @@ def test_routes_and_methods_to_one_destination_are_one_series() -> None:
 
 def test_what_found_no_room_is_counted_as_unknown() -> None:
     telemetry = speaking()
-    telemetry.room.left = 0
+    telemetry.numbers.left = 0
     series = telemetry.series("outbound", "a", "payments")
-    series._room.left = 0
+    series._numbers.left = 0
     series.ended(ended(status=299), 100.2)
     [sample] = samples(telemetry, "istio_requests_total")
     assert (sample.labels["response_code"], sample.value) == ("unknown", 1)

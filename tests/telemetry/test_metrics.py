@@ -415,7 +415,7 @@ def test_no_piece_of_a_page_has_more_lines_than_a_turn_of_the_loop_is_given(
 
 def test_a_route_with_thousands_of_counters_is_cut_too() -> None:
     telemetry = Telemetry()
-    telemetry.room.left = 10_000
+    telemetry.numbers.left = 10_000
     series = telemetry.series("inbound", "r", "app")
     for method in (b"GET", b"POST", b"PUT"):
         for status in range(100, 1000):

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshproxy.telemetry.series import BOUNDS, BUCKETS, Room, RouteSeries
+from meshproxy.telemetry.series import BOUNDS, BUCKETS, DENSE, Numbers, RouteSeries
 
 from .test_metrics import ended
 
 NOW = 100.0
 
 
-def row(room: Room | None = None) -> RouteSeries:
-    return RouteSeries("", room or Room(), {}, lambda: 0.0)
+def row(numbers: Numbers | None = None) -> RouteSeries:
+    return RouteSeries("", numbers or Numbers(), {}, lambda: 0.0)
 
 
 REQUESTS = st.builds(
@@ -64,35 +64,69 @@ def test_one_number_is_raised_by_a_request_like_the_one_before() -> None:
     series = row()
     for _ in range(1000):
         series.ended(ended(first_byte=NOW, began=NOW - 0.02), NOW)
-    assert list(series.cells.values()) == [1000]
-    assert series.parted == [0] * BUCKETS
+    assert list(series.cells().values()) == [1000]
+    assert list(series.times().firsts) == [0] * BUCKETS
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), REQUESTS), max_size=40), st.integers(0, 6))
+def test_rows_count_apart_however_many_kinds_there_are(
+    requests: list[tuple[int, Any]], dense: int
+) -> None:
+    """The last of three rows comes when the others have counted already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("meshproxy.telemetry.series.DENSE", dense)
+        numbers = Numbers()
+        rows = [row(numbers), row(numbers)]
+        for which, each in requests:
+            if which == len(rows):
+                rows.append(row(numbers))
+            rows[min(which, len(rows) - 1)].ended(each, NOW)
+        rows.append(row(numbers))
+    assert rows[-1].cells() == {}
+    assert (rows[-1].duration_sum, rows[-1].first_byte_sum) == (0.0, 0.0)
+    alone = [row() for _ in rows]
+    known = 2
+    for which, each in requests:
+        known = max(known, which + 1)
+        alone[min(which, known - 1)].ended(each, NOW)
+    assert [each.cells() for each in rows] == [each.cells() for each in alone]
+    assert [each.times() for each in rows] == [each.times() for each in alone]
+
+
+def test_kinds_that_come_late_take_no_room_of_rows_that_have_none_of_them() -> None:
+    numbers = Numbers()
+    several = [row(numbers) for _ in range(50)]
+    for status in range(100, 100 + DENSE + 10):
+        several[0].ended(ended(status=status), NOW)
+    sizes = [len(column) for column in numbers.columns.values()]
+    assert sizes == [50] * DENSE + [1] * 10
 
 
 def test_rows_have_the_names_of_their_cells_in_common() -> None:
-    room = Room()
-    rows = [row(room) for _ in range(3)]
+    numbers = Numbers()
+    rows = [row(numbers) for _ in range(3)]
     for series in rows:
         series.ended(ended(), 101.0)
-    assert len({id(cell) for series in rows for cell in series.cells}) == 1
+    assert len({id(cell) for series in rows for cell in series.cells()}) == 1
 
 
 @pytest.mark.parametrize("seconds", [(0.001, 9.0), (0.001, 0.001)])
 def test_a_counter_takes_room_once_however_long_its_requests_take(
     seconds: tuple[float, ...],
 ) -> None:
-    room = Room()
-    left = room.left
-    series = row(room)
+    numbers = Numbers()
+    left = numbers.left
+    series = row(numbers)
     for took in seconds:
         series.ended(ended(began=NOW - took), NOW)
-    assert room.left == left - 1
+    assert numbers.left == left - 1
 
 
 def test_without_room_a_request_is_counted_among_the_others() -> None:
-    room = Room()
-    room.left = 1
-    series = row(room)
+    numbers = Numbers()
+    numbers.left = 1
+    series = row(numbers)
     for status in (200, 201, 200, 202):
         series.ended(ended(status=status), 101.0)
     assert series.counts() == {(b"GET", 200, ""): 2, (b"__other__", 0, "__other__"): 2}
-    assert room.dropped == 2
+    assert numbers.dropped == 2

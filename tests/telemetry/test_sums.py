@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from meshproxy.core.report import Sample
 from meshproxy.telemetry.metrics import Telemetry
+from meshproxy.telemetry.series import BUCKETS, Times
 from meshproxy.telemetry.sums import inherited, joined, lasting, samples_of, told, whole
 
 from .test_metrics import ended
@@ -25,7 +26,7 @@ def worker(requests: int, in_flight: int = 0) -> Telemetry:
     telemetry = Telemetry()
     row: Any = telemetry.series("inbound", "default", "app")
     row.add((*KEY, 3), requests)
-    row.whole_sum += 0.5 * requests
+    row.add_times(Times(0.5 * requests, 0.0, 0.0, [0] * BUCKETS))
     row.in_flight = in_flight
     telemetry.cluster_series("app").results["success"] = requests
     telemetry.bad["inbound"] = {"syntax": requests}
