@@ -71,8 +71,8 @@ def filled(series: int, istio: bool) -> tuple[Telemetry, list[Cell]]:
         ):  # fmt: skip
             fields = {"method": method, "status": status, "flags": flags, "refusal": None}
             made = SimpleNamespace(**fields, began=1.0, first_byte=1.03, trace=TRACE)
-            row.sampled(cast(Exchange, made), 1.06)
-            row.ended(cast(Exchange, made), 1.06)
+            row.series.sampled(row.place, cast(Exchange, made), 1.06)
+            row.series.ended(row.place, cast(Exchange, made), 1.06)
     return telemetry, [Cell(number) for number in range(round(series * 0.25 / LINES_OF_A_CELL))]
 
 

@@ -138,19 +138,29 @@ class FakeTransport:
 
 
 class Counts:
-    """Series that only remember."""
+    """Series that only remember; of one row."""
+
+    place = 0
 
     def __init__(self) -> None:
-        self.in_flight = 0
+        self.under_way = [0]
         self.successes = 0
         self.results: list[str] = []
         self.done: list[Exchange] = []
         self.traced: list[Exchange] = []
 
-    def ended(self, exchange: Exchange, now: float) -> None:
+    @property
+    def series(self) -> Counts:
+        return self
+
+    @property
+    def in_flight(self) -> int:
+        return self.under_way[0]
+
+    def ended(self, row: int, exchange: Exchange, now: float) -> None:
         self.done.append(exchange)
 
-    def sampled(self, exchange: Exchange, now: float) -> None:
+    def sampled(self, row: int, exchange: Exchange, now: float) -> None:
         self.traced.append(exchange)
 
     def attempted(self, result: str) -> None:

@@ -26,12 +26,19 @@ Walk = Callable[[Plan, Question, float], Explanation]
 class _Uncounted:
     """In the place of every series: nothing passes here that could be counted."""
 
-    in_flight = 0
+    place = 0
     successes = 0
 
-    def ended(self, exchange: Exchange, now: float) -> None: ...
+    def __init__(self) -> None:
+        self.under_way = [0]
+
+    @property
+    def series(self) -> _Uncounted:
+        return self
+
+    def ended(self, row: int, exchange: Exchange, now: float) -> None: ...
     def attempted(self, result: str) -> None: ...
-    def sampled(self, exchange: Exchange, now: float) -> None: ...
+    def sampled(self, row: int, exchange: Exchange, now: float) -> None: ...
 
 
 def explained(settings: Settings, asked: Asked, kinds: Any, walk: Walk) -> dict[str, Any]:

@@ -7,7 +7,7 @@ ledger. Nothing here decides; phases are filled in by the policies at compile ti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, MutableSequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -116,13 +116,25 @@ class Classifier(Protocol):
 
 
 class RouteSeries(Protocol):
-    """The hot side of telemetry: plain adds, rendered elsewhere."""
+    """The hot side of telemetry: plain adds, rendered elsewhere. Each route has a row of it.
 
-    in_flight: int
+    All routes have it in common, so that it is never cold. `under_way` are requests by row.
+    """
 
-    def ended(self, exchange: Exchange, now: float) -> None: ...
-    def sampled(self, exchange: Exchange, now: float) -> None:
+    @property
+    def under_way(self) -> MutableSequence[int]: ...
+    def ended(self, row: int, exchange: Exchange, now: float) -> None: ...
+    def sampled(self, row: int, exchange: Exchange, now: float) -> None:
         """One that is about to have ended is of a trace that is kept."""
+
+
+class RouteRow(Protocol):
+    """The place where one route is counted."""
+
+    @property
+    def series(self) -> RouteSeries: ...
+    @property
+    def place(self) -> int: ...
 
 
 class ClusterSeries(Protocol):
@@ -215,8 +227,8 @@ def nowhere(*keys: str) -> str:  # noqa: ARG001  # the origin of what no file sa
 class Walked:
     """What every request asks of its route. Durations are seconds; 0.0 switches one off.
 
-    `strip` is how many bytes of the target a service's prefix takes. `lone` is the only
-    endpoint of the cluster, where there is nothing to pick.
+    `row` is where `series` counts it. `strip` is how many bytes of the target a service's prefix
+    takes. `lone` is the only endpoint of the cluster, where there is nothing to pick.
 
     Of a thousand routes each is cold. A class's own fields lie side by side in memory, so those
     that are always asked for have one of their own: two lines to fetch instead of four.
@@ -226,6 +238,7 @@ class Walked:
     phases: Phases
     pick: Pick
     series: RouteSeries
+    row: int = 0
     timeout: float = 15.0
     per_try_timeout: float = 0.0
     idle_timeout: float = 300.0

@@ -84,10 +84,10 @@ class Conductor:
         try:
             exchange.route = route = plan.table.match(exchange)
         except Exception as error:
-            plan.unmatched.series.in_flight += 1
+            plan.unmatched.series.under_way[plan.unmatched.row] += 1
             self.bug(exchange, error, now)
             return
-        route.series.in_flight += 1
+        route.series.under_way[route.row] += 1
         due = now + (route.idle_timeout or FOREVER) * GLANCE
         if route.timeout and exchange.complete:
             exchange.deadline = now + route.timeout
@@ -102,7 +102,7 @@ class Conductor:
     def _begin_refused(self, exchange: Exchange, refusal: Refusal, now: float) -> None:
         """Named and traced; that it is refused is known already."""
         unmatched = exchange.plan.unmatched
-        unmatched.series.in_flight += 1
+        unmatched.series.under_way[unmatched.row] += 1
         try:
             for admit in unmatched.phases.admit:
                 admit(exchange, now)
@@ -523,10 +523,10 @@ class Conductor:
         exchange.deferred.clear()
         if exchange.extras is not None and exchange.extras.leader is not None:
             return  # an attempt beside another exchange, which is the one that counts
-        series = exchange.route.series
-        series.in_flight -= 1
+        series, row = exchange.route.series, exchange.route.row
+        series.under_way[row] -= 1
         try:
-            series.ended(exchange, now)
+            series.ended(row, exchange, now)
             self._record(exchange, now)
         except Exception as error:
             self.tell_bug(error)

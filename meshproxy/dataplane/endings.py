@@ -78,8 +78,8 @@ def reroute(exchange: Exchange, route: Route) -> None:
     if story is not None:
         to = route.cluster.name if route.cluster is not None else route.name
         story.append(f"{word(exchange)}>{to}")
-    exchange.route.series.in_flight -= 1
-    route.series.in_flight += 1
+    exchange.route.series.under_way[exchange.route.row] -= 1
+    route.series.under_way[route.row] += 1
     exchange.route = route
     exchange.base = b""
     exchange.attempts = 0

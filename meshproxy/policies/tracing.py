@@ -66,7 +66,7 @@ class Example:
     def __call__(self, now: float) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.route.series.sampled(exchange, now)
+            exchange.route.series.sampled(exchange.route.row, exchange, now)
 
 
 class TracingSpec(Spec):

@@ -23,7 +23,7 @@ from meshproxy.core.route import (
     Limits,
     Plan,
     Route,
-    RouteSeries,
+    RouteRow,
     RouteTable,
     Snapshot,
 )
@@ -63,13 +63,13 @@ class Tools:
     the log. `sharing` is there where this is one worker of several.
     """
 
-    series: Callable[[str, str, str], RouteSeries]
+    series: Callable[[str, str, str], RouteRow]
     cluster_series: Callable[[str], ClusterSeries]
     kinds: Callable[[Iterable[bytes], Iterable[bytes]], FieldKinds]
     random: Random
     tell: Callable[..., None]
     sharing: Sharing | None = None
-    versioned: Callable[[Any, str, Mapping[Endpoint, str]], RouteSeries] = lambda row, *_: row
+    versioned: Callable[[Any, str, Mapping[Endpoint, str]], RouteRow] = lambda row, *_: row
 
 
 @dataclass(frozen=True, slots=True)

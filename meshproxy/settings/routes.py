@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from meshproxy.core.classify import Classifier
 from meshproxy.core.ledger import Draft
-from meshproxy.core.route import Allowed, Cluster, Endpoint, Part, Route, RouteSeries
+from meshproxy.core.route import Allowed, Cluster, Endpoint, Part, Route, RouteRow
 from meshproxy.core.verdict import Refusal
 from meshproxy.policies.contract import Scope, Spec, gather
 from meshproxy.policies.registry import REGISTRY
@@ -80,6 +80,7 @@ class Routes:
     def route(self, chain: Chain, cluster: Cluster, label: str) -> Route:
         """The route at the inner end of `chain`, leading to `cluster`."""
         classifier = self._common.classifier(chain.innermost.place.failures)
+        row = self._row(chain.direction, label, cluster)
         walk = self._common.walk(self._all(REGISTRY, chain, cluster, label, classifier))
         ends = tuple(cluster.endpoints)
         return Route(
@@ -89,7 +90,8 @@ class Routes:
             phases=walk.phases,
             pick=walk.pick or _nowhere,
             classifier=classifier,
-            series=self._series(chain.direction, label, cluster),
+            series=row.series,
+            row=row.place,
             rule=self.rule(chain.innermost.path),
             about=self._about(chain),
             lone=ends[0] if len(ends) == 1 else None,
@@ -104,6 +106,7 @@ class Routes:
         What tells the endpoints of one service apart, balancer and breaker, has no place here.
         """
         classifier = self._common.classifier(chain.innermost.place.failures)
+        row = self._tools.series(chain.direction, label, cluster.name)
         first = [spec for spec in REGISTRY if spec.key in OF_ALL]
         then = [spec for spec in REGISTRY if spec.key not in OF_ALL | OF_A_SERVICE]
         parts = [
@@ -119,7 +122,8 @@ class Routes:
             phases=gather(built),
             pick=way.pick,
             classifier=classifier,
-            series=self._tools.series(chain.direction, label, cluster.name),
+            series=row.series,
+            row=row.place,
             rule=self.rule(path),
             about=self._about(chain, OF_A_SERVICE),
             parts=tuple(parts),
@@ -131,6 +135,7 @@ class Routes:
         """A route that is traced and counted, and always refused."""
         cluster = Cluster(label, (), self._tools.cluster_series(label))
         classifier = Classifier()
+        row = self._tools.series(direction, label, label)
         chain = Chain(direction, ())
         first = [spec for spec in REGISTRY if spec.key in OF_ALL]
         parts = self._all(first, chain, cluster, label, classifier)
@@ -143,7 +148,8 @@ class Routes:
             phases=gather(built),
             pick=_nowhere,
             classifier=classifier,
-            series=self._tools.series(direction, label, label),
+            series=row.series,
+            row=row.place,
             rule=self.rule(path),
             parts=tuple(parts),
             origin=_origin_in(self._settings, chain),
@@ -229,12 +235,12 @@ class Routes:
         shown: str = redact(owner, self._settings.document.secrets)
         return owner if shown == owner else f"{shown}#{chain.innermost.path[-1]}"
 
-    def _series(self, direction: str, label: str, cluster: Cluster) -> RouteSeries:
+    def _row(self, direction: str, label: str, cluster: Cluster) -> RouteRow:
         """Where its figures go; by version, too, where the endpoints differ in it."""
-        series = self._tools.series(direction, label, cluster.name)
+        row = self._tools.series(direction, label, cluster.name)
         if cluster.versions:
-            return self._tools.versioned(series, cluster.name, cluster.versions)
-        return series
+            return self._tools.versioned(row, cluster.name, cluster.versions)
+        return row
 
     def rule(self, path: Path) -> str:
         return rule(self._settings, path)

@@ -41,7 +41,7 @@ class Telemetry:
         self._version = version
         self._wall = wall
         self._istio: Istio | None = None
-        self.numbers = Numbers()
+        self.numbers = Numbers(wall)
         self._rows: dict[tuple[str, str, str], RouteSeries] = {}
         self._clusters: dict[str, ClusterSeries] = {}
         self.versions = Versions(BOUNDS)
@@ -74,7 +74,7 @@ class Telemetry:
     def _new_row(self, key: tuple[str, str, str]) -> RouteSeries:
         labels = zip(("direction", "route", "upstream"), key, strict=True)
         bad = self.bad.setdefault(key[0], {})
-        row = self._rows[key] = RouteSeries(labelled(labels), self.numbers, bad, self._wall)
+        row = self._rows[key] = RouteSeries(labelled(labels), self.numbers, bad)
         self.numbers.left += COUNTS_PER_ROW
         return row
 

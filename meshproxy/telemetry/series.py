@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from meshproxy.telemetry.exposition import Example
@@ -70,187 +70,180 @@ class Times(NamedTuple):
 
 
 class Numbers:
-    """The numbers of all rows, one column for each kind, and how many there may be.
+    """What ended on all routes: a row for each, and a column for each kind of number.
 
     `left` is how many more request counters there is room for, `dropped` what found none. The
     sums are seconds: of answers that came whole, of those that came in parts, and of the times to
-    the first byte of the latter; `firsts` counts these times by bucket. Whoever counts the same
-    has the name of it in common, too.
+    the first byte of the latter; `firsts` counts these times by bucket. `kinds` are the cells
+    that a row has counted, `bad` its refused requests by what was wrong, and `examples` the latest
+    sampled requests by bucket.
     """
 
     __slots__ = (
-        "_names", "columns", "dropped", "firsts", "left", "parted_firsts", "parted_sums", "rows",
-        "whole_sums",
+        "_names", "_wall", "bad", "columns", "dropped", "examples", "firsts", "kinds", "left",
+        "parted_firsts", "parted_sums", "under_way", "whole_sums",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[], float]) -> None:
         self.left = COUNTS
         self.dropped = 0
-        self.rows = 0
+        self.under_way = array("q")
         self.columns: dict[Cell, Column] = {}
-        self._names: dict[Hashable, Any] = {}
         self.firsts = tuple(array("q") for _ in range(BUCKETS))
         self.whole_sums = array("d")
         self.parted_sums = array("d")
         self.parted_firsts = array("d")
-
-    def new_row(self) -> int:
-        """The place of one more row in each column."""
-        for column in self.columns.values():
-            if isinstance(column, array):
-                column.append(NEVER)
-        for counts in self.firsts:
-            counts.append(0)
-        for sums in (self.whole_sums, self.parted_sums, self.parted_firsts):
-            sums.append(0.0)
-        self.rows += 1
-        return self.rows - 1
-
-    def common(self, name: Name) -> Name:
-        """The one object for all names that are equal to it."""
-        found: Name = self._names.setdefault(name, name)
-        return found
-
-    def column(self, cell: Cell) -> Column:
-        """That of a cell, made if need be."""
-        column = self.columns.get(cell)
-        if column is None:
-            dense = len(self.columns) < DENSE
-            column = array("q", [NEVER]) * self.rows if dense else {}
-            self.columns[self.common(cell)] = column
-        return column
-
-
-class Counting:
-    """What every request touches of its row; see `core.route.Walked` for why it is on its own."""
-
-    __slots__ = ("_columns", "_row", "_whole_sums", "in_flight")
-
-    def __init__(self, numbers: Numbers) -> None:
-        self._columns = numbers.columns
-        self._row = numbers.new_row()
-        self._whole_sums = numbers.whole_sums
-        self.in_flight = 0
-
-
-class RouteSeries(Counting):
-    """What ended on one route.
-
-    `bad` counts refused requests by what was wrong, of all routes of the direction together. The
-    examples are the latest sampled requests by bucket, made with the first of them.
-    """
-
-    __slots__ = ("_kinds", "_numbers", "_wall", "bad", "examples", "labels")
-
-    def __init__(
-        self, labels: str, numbers: Numbers, bad: dict[str, int], wall: Callable[[], float]
-    ) -> None:
-        super().__init__(numbers)
-        self.labels = labels
-        self.bad = bad
-        self.examples = _NO_EXAMPLES
-        self._kinds: dict[Key, tuple[Cell, ...]] = {}
-        self._numbers = numbers
+        self.kinds: list[dict[Key, tuple[Cell, ...]]] = []
+        self.bad: list[dict[str, int]] = []
+        self.examples: list[Examples] = []
+        self._names: dict[Hashable, Any] = {}
         self._wall = wall
 
-    def ended(self, exchange: Exchange, now: float) -> None:
+    def ended(self, row: int, exchange: Exchange, now: float) -> None:
         """Count one exchange; its status, codes and times are final. Adds, and never raises."""
         began = exchange.began
         took = now - began
         place = bisect_left(BOUNDS, took)
         if exchange.first_byte == now:
-            self._whole_sums[self._row] += took
+            self.whole_sums[row] += took
         else:
             place += BUCKETS
-            self._count_parted(exchange, took)
+            self._count_parted(row, exchange, took)
         flags = exchange.flags
         if flags:
-            self._count_bad(exchange)
+            self._count_bad(row, exchange)
         cell = (exchange.method, exchange.status, flags, place)
         try:
-            self._columns[cell][self._row] += 1
+            self.columns[cell][row] += 1
         except (KeyError, OverflowError):
-            self._count_rare(cell)
+            self._count_rare(row, cell)
 
-    def sampled(self, exchange: Exchange, now: float) -> None:
+    def sampled(self, row: int, exchange: Exchange, now: float) -> None:
         """Remember an exchange whose trace is kept, as the example of the buckets it falls in."""
-        if self.examples is _NO_EXAMPLES:
-            self.examples = ({}, {})
+        if self.examples[row] is _NO_EXAMPLES:
+            self.examples[row] = ({}, {})
         when, began, first = self._wall(), exchange.began, exchange.first_byte
-        for examples, end in zip(self.examples, (now, first), strict=True):
+        for examples, end in zip(self.examples[row], (now, first), strict=True):
             if end:
                 took = end - began
                 examples[bisect_left(BOUNDS, took)] = (exchange.trace[0], took, when)
 
-    def _count_parted(self, exchange: Exchange, took: float) -> None:
-        """The times of an answer that did not come in one read, or of none at all."""
-        numbers, row = self._numbers, self._row
-        numbers.parted_sums[row] += took
-        if exchange.first_byte:
-            first = exchange.first_byte - exchange.began
-            numbers.firsts[bisect_left(BOUNDS, first)][row] += 1
-            numbers.parted_firsts[row] += first
+    def new_row(self, bad: dict[str, int]) -> int:
+        """The place of one more row; `bad` is of all rows of its direction together."""
+        for column in self.columns.values():
+            if isinstance(column, array):
+                column.append(NEVER)
+        for counts in (self.under_way, *self.firsts):
+            counts.append(0)
+        for sums in (self.whole_sums, self.parted_sums, self.parted_firsts):
+            sums.append(0.0)
+        self.kinds.append({})
+        self.bad.append(bad)
+        self.examples.append(_NO_EXAMPLES)
+        return len(self.kinds) - 1
 
-    def _count_bad(self, exchange: Exchange) -> None:
-        """The word for what was wrong, which the data plane chose; none if nothing was."""
-        refusal = exchange.refusal
-        if refusal is not None and refusal.why:
-            self.bad[refusal.why] = self.bad.get(refusal.why, 0) + 1
-
-    def _count_rare(self, cell: Cell) -> None:
-        """A cell that is new here, or whose key never gets a counter of its own."""
-        method, status, flags, place = cell
-        key = (method if method in _METHODS else _ODD_METHOD, status, flags)
-        if key not in self._kinds:
-            if self._numbers.left <= 0:
-                self._numbers.dropped += 1
-                key = _ODD
-            else:
-                self._numbers.left -= 1
-        self.add((*key, place), 1)
-
-    def add(self, cell: Cell, count: int) -> None:
-        """So many more, whoever counted them."""
-        column, row, numbers = self._numbers.column(cell), self._row, self._numbers
+    def add(self, row: int, cell: Cell, count: int) -> None:
+        """So many more, whoever counted them. Rows have the names of their cells in common."""
+        column = self.columns.get(cell)
+        if column is None:
+            dense = len(self.columns) < DENSE
+            column = array("q", [NEVER]) * len(self.kinds) if dense else {}
+            self.columns[self._common(cell)] = column
         before = column[row] if isinstance(column, array) else column.get(row, NEVER)
         if before == NEVER:
             before = 0
-            key = numbers.common(cell[:3])
-            self._kinds[key] = (*self._kinds.get(key, ()), numbers.common(cell))
+            key, kinds = self._common(cell[:3]), self.kinds[row]
+            kinds[key] = (*kinds.get(key, ()), self._common(cell))
         column[row] = before + count
 
-    def add_times(self, times: Times) -> None:
-        """Those of more requests, whoever counted them."""
-        numbers, row = self._numbers, self._row
-        numbers.whole_sums[row] += times.whole
-        numbers.parted_sums[row] += times.parted
-        numbers.parted_firsts[row] += times.parted_first
-        for column, count in zip(numbers.firsts, times.firsts, strict=True):
+    def _count_parted(self, row: int, exchange: Exchange, took: float) -> None:
+        """The times of an answer that did not come in one read, or of none at all."""
+        self.parted_sums[row] += took
+        if exchange.first_byte:
+            first = exchange.first_byte - exchange.began
+            self.firsts[bisect_left(BOUNDS, first)][row] += 1
+            self.parted_firsts[row] += first
+
+    def _count_bad(self, row: int, exchange: Exchange) -> None:
+        """The word for what was wrong, which the data plane chose; none if nothing was."""
+        refusal = exchange.refusal
+        if refusal is not None and refusal.why:
+            bad = self.bad[row]
+            bad[refusal.why] = bad.get(refusal.why, 0) + 1
+
+    def _count_rare(self, row: int, cell: Cell) -> None:
+        """A cell that is new here, or whose key never gets a counter of its own."""
+        method, status, flags, place = cell
+        key = (method if method in _METHODS else _ODD_METHOD, status, flags)
+        if key not in self.kinds[row]:
+            if self.left <= 0:
+                self.dropped += 1
+                key = _ODD
+            else:
+                self.left -= 1
+        self.add(row, (*key, place), 1)
+
+    def _common(self, name: Name) -> Name:
+        """The one object for all names that are equal to it."""
+        found: Name = self._names.setdefault(name, name)
+        return found
+
+
+class RouteSeries:
+    """The row of one route, for whoever reads it or adds what others have counted."""
+
+    __slots__ = ("labels", "place", "series")
+
+    def __init__(self, labels: str, series: Numbers, bad: dict[str, int]) -> None:
+        self.labels = labels
+        self.series = series
+        self.place = series.new_row(bad)
+
+    def add(self, cells: Mapping[Cell, int], times: Times, under_way: int) -> None:
+        """So many more, whoever counted them."""
+        series, row = self.series, self.place
+        for cell, count in cells.items():
+            series.add(row, cell, count)
+        series.whole_sums[row] += times.whole
+        series.parted_sums[row] += times.parted
+        series.parted_firsts[row] += times.parted_first
+        for column, count in zip(series.firsts, times.firsts, strict=True):
             column[row] += count
+        series.under_way[row] += under_way
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self.series.under_way[self.place]
+
+    @property
+    def examples(self) -> Examples:
+        """Of the durations and of the times to the first byte."""
+        return self.series.examples[self.place]
 
     # ---- added up, for whoever reads it; all of a call is of one moment
 
     def times(self) -> Times:
         """Their sums, and the times to the first byte of answers that came in parts."""
-        numbers, row = self._numbers, self._row
+        series, row = self.series, self.place
         return Times(
-            numbers.whole_sums[row],
-            numbers.parted_sums[row],
-            numbers.parted_firsts[row],
-            [column[row] for column in numbers.firsts],
+            series.whole_sums[row],
+            series.parted_sums[row],
+            series.parted_firsts[row],
+            [column[row] for column in series.firsts],
         )
 
     def cells(self) -> dict[Cell, int]:
         """All that ended, by outcome and bucket."""
-        columns, row = self._columns, self._row
-        return {cell: columns[cell][row] for cells in self._kinds.values() for cell in cells}
+        columns, row = self.series.columns, self.place
+        kinds = self.series.kinds[row]
+        return {cell: columns[cell][row] for cells in kinds.values() for cell in cells}
 
     def counts(self) -> dict[Key, int]:
         """Requests by method, status and reason codes."""
-        columns, row = self._columns, self._row
-        return {
-            key: sum([columns[cell][row] for cell in cells]) for key, cells in self._kinds.items()
-        }
+        columns, row = self.series.columns, self.place
+        kinds = self.series.kinds[row]
+        return {key: sum([columns[cell][row] for cell in cells]) for key, cells in kinds.items()}
 
     def requests(self) -> int:
         """All that ended."""
@@ -266,11 +259,11 @@ class RouteSeries(Counting):
     @property
     def duration_sum(self) -> float:
         """Seconds of all requests together."""
-        return self._whole_sums[self._row] + self._numbers.parted_sums[self._row]
+        return self.series.whole_sums[self.place] + self.series.parted_sums[self.place]
 
     def first_bytes(self) -> list[int]:
         """As `durations`, of the times to the first byte, where one came."""
-        found = [column[self._row] for column in self._numbers.firsts]
+        found = [column[self.place] for column in self.series.firsts]
         for (_, _, _, place), count in self.cells().items():
             if place < BUCKETS:
                 found[place] += count
@@ -279,7 +272,7 @@ class RouteSeries(Counting):
     @property
     def first_byte_sum(self) -> float:
         """Seconds to the first bytes together."""
-        return self._whole_sums[self._row] + self._numbers.parted_firsts[self._row]
+        return self.series.whole_sums[self.place] + self.series.parted_firsts[self.place]
 
 
 class ClusterSeries:

@@ -94,10 +94,8 @@ def _row(row: RouteSeries) -> dict[str, Any]:
 def _add(total: Telemetry, one: Told) -> None:
     for direction, route, upstream, row in one["rows"]:
         into = total.series(direction, route, upstream)
-        into.in_flight += row["in_flight"]
-        for method, status, flags, place, count in row["cells"]:
-            into.add((method.encode(), status, flags, place), count)
-        into.add_times(Times(*row["times"]))
+        cells = {(method.encode(), *rest): count for method, *rest, count in row["cells"]}
+        into.add(cells, Times(*row["times"]), row["in_flight"])
     for name, results in one["clusters"].items():
         cluster = total.cluster_series(name)
         for result, count in results.items():

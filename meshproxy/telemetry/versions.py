@@ -17,7 +17,7 @@ from meshproxy.telemetry.exposition import Page, labelled
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
-    from meshproxy.core.route import Endpoint, RouteSeries
+    from meshproxy.core.route import Endpoint, RouteRow, RouteSeries
 
 MOST = 200
 """Versions of all upstreams; of more, those are forgotten that no file has named for longest."""
@@ -60,28 +60,27 @@ class VersionSeries:
 class Versioned:
     """A route's series that counts by version besides; 0.9 us more per request."""
 
-    __slots__ = ("_by_endpoint", "_row")
+    __slots__ = ("_by_endpoint", "_series", "place", "under_way")
 
-    def __init__(self, row: RouteSeries, by_endpoint: Mapping[Endpoint, VersionSeries]) -> None:
-        self._row = row
+    def __init__(self, row: RouteRow, by_endpoint: Mapping[Endpoint, VersionSeries]) -> None:
+        self.place = row.place
+        self.under_way = row.series.under_way
+        self._series = row.series
         self._by_endpoint = by_endpoint
 
     @property
-    def in_flight(self) -> int:
-        return self._row.in_flight
+    def series(self) -> RouteSeries:
+        """Itself: what counts and where are one here."""
+        return self
 
-    @in_flight.setter
-    def in_flight(self, count: int) -> None:
-        self._row.in_flight = count
-
-    def ended(self, exchange: Exchange, now: float) -> None:
-        self._row.ended(exchange, now)
+    def ended(self, row: int, exchange: Exchange, now: float) -> None:
+        self._series.ended(row, exchange, now)
         endpoint = exchange.endpoint or (exchange.tried[-1] if exchange.tried else None)
         if endpoint is not None:
             self._by_endpoint[endpoint].ended(exchange, now)
 
-    def sampled(self, exchange: Exchange, now: float) -> None:
-        self._row.sampled(exchange, now)
+    def sampled(self, row: int, exchange: Exchange, now: float) -> None:
+        self._series.sampled(row, exchange, now)
 
 
 class Versions:
@@ -93,9 +92,7 @@ class Versions:
         self._bounds = bounds
         self.series: dict[Key, VersionSeries] = {}
 
-    def counting(
-        self, row: RouteSeries, upstream: str, versions: Mapping[Endpoint, str]
-    ) -> Versioned:
+    def counting(self, row: RouteRow, upstream: str, versions: Mapping[Endpoint, str]) -> Versioned:
         """The route's series, with one more for the version of each endpoint."""
         found = {version: self.of(upstream, version) for version in versions.values()}
         return Versioned(row, {each: found[version] for each, version in versions.items()})

@@ -10,6 +10,7 @@ import pytest
 from meshproxy.control.observer import ENDPOINTS, Observer
 from meshproxy.control.reload import Standing
 from meshproxy.core.route import Cluster, Endpoint, Snapshot
+from tests.telemetry.counting import begin
 
 from .traffic import ONE, TWO, Busy, Shown, exchange
 
@@ -47,7 +48,7 @@ def test_the_next_look_is_at_what_came_since() -> None:
     view.ends("inbound", "GET /a", *[exchange(500)] * 5)
     observer = looked(view)
     view.ends("inbound", "GET /a", *[exchange()] * 3, exchange(503, "UF"), exchange(429, "RL"))
-    view.telemetry.series("inbound", "GET /a", "app").in_flight += 2
+    begin(view.telemetry.series("inbound", "GET /a", "app"), 2)
     event = observer.look()
     assert event["seconds"] == 0.5
     assert route(event, "GET /a") == {

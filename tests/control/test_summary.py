@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshproxy.control.summary import summary
+from tests.telemetry.counting import count
 
 from .traffic import ONE, TWO, Busy, exchange
 
@@ -41,7 +42,7 @@ def test_a_route_is_told_by_itself_in_the_order_of_the_file() -> None:
 
 def test_what_no_route_took_is_told_once_it_happened() -> None:
     view = Busy()
-    view.telemetry.series("inbound", "__unmatched__", "__unmatched__").ended(exchange(404), 101.0)
+    count(view.telemetry.series("inbound", "__unmatched__", "__unmatched__"), exchange(404), 101.0)
     told = summary(view)
     assert [one["route"] for one in told["routes"]][-1] == "__unmatched__"
     assert by_service(told)["__unmatched__"]["requests"] == 1

@@ -61,7 +61,7 @@ class Busy(Stage):
         never = cast(Any, None)
         return Route(
             name=name, direction=direction, cluster=cluster, phases=Phases(), pick=never,
-            classifier=never, series=row,
+            classifier=never, series=row.series, row=row.place,
         )  # fmt: skip
 
     def _plan(self, name: str, routes: list[Route]) -> Plan:
@@ -75,4 +75,5 @@ class Busy(Stage):
     def ends(self, direction: str, route: str, *exchanges: Exchange, took: float = 0.02) -> None:
         """These requests end now on that route."""
         for each in exchanges:
-            self.routes[direction, route].series.ended(each, 100.0 + took)
+            found = self.routes[direction, route]
+            found.series.ended(found.row, each, 100.0 + took)

@@ -227,14 +227,14 @@ class Row:
     def __init__(self) -> None:
         self.seen: list[tuple[Exchange, float]] = []
 
-    def sampled(self, exchange: Exchange, now: float) -> None:
+    def sampled(self, row: int, exchange: Exchange, now: float) -> None:
         self.seen.append((exchange, now))
 
 
 def admitted(policy: Tracing, **headers: str) -> tuple[Exchange, Row]:
     exchange, row = request(**headers), Row()
     policy.admit(exchange, 1.0)
-    exchange.route = cast(Any, SimpleNamespace(series=row))
+    exchange.route = cast(Any, SimpleNamespace(series=row, row=0))
     return exchange, row
 
 

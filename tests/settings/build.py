@@ -18,12 +18,20 @@ class Series:
     """Where the figures of one route or cluster would go."""
 
     labels: tuple[str, ...]
-    in_flight: int = 0
+    place: int = 0
 
-    def ended(self, exchange: Exchange, now: float) -> None:
+    @property
+    def series(self) -> Series:
+        return self
+
+    @property
+    def under_way(self) -> list[int]:
         raise AssertionError("nothing is served here")
 
-    def sampled(self, exchange: Exchange, now: float) -> None:
+    def ended(self, row: int, exchange: Exchange, now: float) -> None:
+        raise AssertionError("nothing is served here")
+
+    def sampled(self, row: int, exchange: Exchange, now: float) -> None:
         raise AssertionError("nothing is served here")
 
     def attempted(self, result: str) -> None:

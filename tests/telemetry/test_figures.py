@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from meshproxy.telemetry.figures import KEEP_EVERY, NONE, WINDOW, Count, Readings, total
 from meshproxy.telemetry.metrics import Telemetry
 
+from .counting import begin, count
 from .test_metrics import ended
 from .test_versions import ONE, TWO
 from .test_versions import ended as answered
@@ -22,7 +23,7 @@ KEY = ("inbound", "r", "app")
 def seen(telemetry: Telemetry, *exchanges: Any, took: float = 0.02) -> None:
     series = telemetry.series(*KEY)
     for exchange in exchanges:
-        series.ended(exchange, 100.0 + took)
+        count(series, exchange, 100.0 + took)
 
 
 def test_between_two_readings_is_what_came_after_the_first() -> None:
@@ -81,7 +82,7 @@ def test_what_did_not_move_is_not_copied() -> None:
     readings = Readings(lambda: telemetry, 0.0)
     seen(telemetry, ended())
     first = readings.take(1.0)
-    telemetry.series("inbound", "other", "app").ended(ended(), 101.0)
+    count(telemetry.series("inbound", "other", "app"), ended(), 101.0)
     second = readings.take(2.0)
     assert second.routes[KEY] is first.routes[KEY]
     assert second.since(first).routes[KEY] is NONE
@@ -114,15 +115,15 @@ def test_versions_are_read_like_routes_and_may_begin_anew() -> None:
     row = telemetry.series("outbound", "default", "u")
     both = telemetry.versions.counting(row, "u", {ONE: "v1", TWO: "v2"})
     for endpoint, status in ((ONE, 200), (ONE, 200), (TWO, 500)):
-        both.ended(answered(endpoint, status), 100.1)
+        count(both, answered(endpoint, status), 100.1)
     first = readings.take(1.0)
-    both.ended(answered(TWO, 502), 100.1)
+    count(both, answered(TWO, 502), 100.1)
     since = readings.take(2.0).since(first)
     assert since.versions["u", "v1"] is NONE
     assert (since.versions["u", "v2"].requests, since.versions["u", "v2"].errors) == (1, 1)
     telemetry.versions.series.clear()
     both = telemetry.versions.counting(row, "u", {ONE: "v1"})
-    both.ended(answered(ONE), 100.1)
+    count(both, answered(ONE), 100.1)
     assert readings.take(3.0).since(first).versions["u", "v1"].requests == 1
 
 
@@ -142,7 +143,7 @@ def test_readings_reach_back_a_minute_and_not_much_more() -> None:
 def test_requests_in_flight_are_those_of_the_moment() -> None:
     telemetry = Telemetry()
     readings = Readings(lambda: telemetry, 0.0)
-    telemetry.series(*KEY).in_flight += 3
+    begin(telemetry.series(*KEY), 3)
     assert readings.in_flight(KEY) == 3
     assert readings.in_flight(("inbound", "nothing", "app")) == 0
 

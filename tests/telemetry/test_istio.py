@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.series import BOUNDS
 
+from .counting import count
 from .test_metrics import ended
 
 
@@ -30,13 +31,13 @@ def samples(telemetry: Telemetry, name: str) -> list[Any]:
     ]
 
 
-def count(telemetry: Telemetry, route: str, upstream: str, direction: str = "outbound") -> None:
-    telemetry.series(direction, route, upstream).ended(ended(began=100.0), 100.2)
+def one_to(telemetry: Telemetry, route: str, upstream: str, direction: str = "outbound") -> None:
+    count(telemetry.series(direction, route, upstream), ended(began=100.0), 100.2)
 
 
 def test_what_callers_asked_of_us_is_reported_by_the_destination() -> None:
     telemetry = speaking()
-    telemetry.series("inbound", "create", "app").ended(ended(b"POST", 503, "UF,URX"), 100.2)
+    count(telemetry.series("inbound", "create", "app"), ended(b"POST", 503, "UF,URX"), 100.2)
     [sample] = samples(telemetry, "istio_requests_total")
     assert sample.value == 1
     assert sample.labels == {
@@ -69,7 +70,7 @@ def test_what_callers_asked_of_us_is_reported_by_the_destination() -> None:
 
 def test_what_the_app_asked_of_others_is_reported_by_the_source() -> None:
     telemetry = speaking(version="")
-    count(telemetry, "default", "payments")
+    one_to(telemetry, "default", "payments")
     [sample] = samples(telemetry, "istio_requests_total")
     labels = sample.labels
     assert (labels["reporter"], labels["response_code"], labels["response_flags"]) == (
@@ -91,7 +92,7 @@ def test_what_the_app_asked_of_others_is_reported_by_the_source() -> None:
 )
 def test_calls_to_no_service_of_the_file_have_istio_s_words(upstream: str, name: str) -> None:
     telemetry = speaking()
-    count(telemetry, upstream, upstream)
+    one_to(telemetry, upstream, upstream)
     [sample] = samples(telemetry, "istio_requests_total")
     assert sample.labels["destination_service_name"] == name
 
@@ -100,8 +101,8 @@ def test_routes_and_methods_to_one_destination_are_one_series() -> None:
     telemetry = speaking()
     for route in ("a", "b"):
         for method in (b"GET", b"POST"):
-            telemetry.series("outbound", route, "payments").ended(ended(method), 100.03)
-    count(telemetry, "a", "users")
+            count(telemetry.series("outbound", route, "payments"), ended(method), 100.03)
+    one_to(telemetry, "a", "users")
     found = {
         sample.labels["destination_service"]: sample.value
         for sample in samples(telemetry, "istio_requests_total")
@@ -123,8 +124,8 @@ def test_what_found_no_room_is_counted_as_unknown() -> None:
     telemetry = speaking()
     telemetry.numbers.left = 0
     series = telemetry.series("outbound", "a", "payments")
-    series._numbers.left = 0
-    series.ended(ended(status=299), 100.2)
+    series.series.left = 0
+    count(series, ended(status=299), 100.2)
     [sample] = samples(telemetry, "istio_requests_total")
     assert (sample.labels["response_code"], sample.value) == ("unknown", 1)
 
@@ -133,7 +134,7 @@ def test_the_sums_of_both_languages_are_equal() -> None:
     telemetry = speaking()
     for number in range(30):
         series = telemetry.series("outbound", f"r{number % 7}", f"u{number % 3}")
-        series.ended(ended(status=200 + number, flags="UF" if number % 4 == 0 else ""), 100.2)
+        count(series, ended(status=200 + number, flags="UF" if number % 4 == 0 else ""), 100.2)
     ours, theirs = (
         sum(sample.value for sample in samples(telemetry, name))
         for name in ("meshproxy_requests_total", "istio_requests_total")
@@ -143,8 +144,8 @@ def test_the_sums_of_both_languages_are_equal() -> None:
 
 def test_nobody_speaks_it_unasked_and_a_reload_can_end_it() -> None:
     telemetry = speaking()
-    count(telemetry, "a", "payments")
+    one_to(telemetry, "a", "payments")
     telemetry.speak([], SimpleNamespace(name="orders", version=""))
     assert samples(telemetry, "istio_requests_total") == []
-    count(quiet := Telemetry(), "a", "payments")
+    one_to(quiet := Telemetry(), "a", "payments")
     assert samples(quiet, "istio_requests_total") == []

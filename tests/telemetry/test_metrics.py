@@ -25,6 +25,8 @@ from meshproxy.telemetry.families import FAMILIES, PROCESS
 from meshproxy.telemetry.metrics import ROWS, Telemetry, samples_of
 from meshproxy.telemetry.series import BOUNDS, COUNTS, COUNTS_PER_ROW
 
+from .counting import begin, count, sample
+
 
 def ended(
     method: bytes = b"GET",
@@ -61,7 +63,7 @@ def test_requests_are_counted_by_method_code_and_flags() -> None:
     telemetry = Telemetry()
     series = telemetry.series("inbound", "POST /orders", "app")
     for exchange in (ended(), ended(), ended(b"POST", 503, "UF,URX"), ended(b"PURGE", 405)):
-        series.ended(exchange, 101.0)
+        count(series, exchange, 101.0)
     counted = values(page(telemetry), "meshproxy_requests_total", "method", "code", "flags")
     assert counted == {
         ("GET", "200", ""): 2,
@@ -78,7 +80,9 @@ def test_bad_requests_are_counted_by_direction_and_what_was_wrong() -> None:
         ("inbound", "GET /a", "bad-syntax"),
         ("outbound", "default", "bad-length"),
     ):
-        telemetry.series(direction, route, "app").ended(ended(status=400, flags="IH", why=why), 101)
+        count(
+            telemetry.series(direction, route, "app"), ended(status=400, flags="IH", why=why), 101
+        )
     found = values(page(telemetry), "meshproxy_bad_requests_total", "direction", "why")
     assert found == {
         ("inbound", "bad-length"): 2,
@@ -92,7 +96,7 @@ def test_an_answer_and_a_limit_are_no_bad_requests() -> None:
     telemetry = Telemetry()
     series = telemetry.series("inbound", "r", "app")
     for exchange in (ended(), ended(status=429, flags="RL"), ended(status=503, flags="UF")):
-        series.ended(exchange, 101.0)
+        count(series, exchange, 101.0)
     assert values(page(telemetry), "meshproxy_bad_requests_total", "why") == {}
 
 
@@ -101,14 +105,14 @@ def test_an_answer_and_a_limit_are_no_bad_requests() -> None:
 )
 def test_a_bound_belongs_to_its_bucket(seconds: float, bucket: str) -> None:
     telemetry = Telemetry()
-    telemetry.series("inbound", "r", "app").ended(ended(began=0.0), seconds)
+    count(telemetry.series("inbound", "r", "app"), ended(began=0.0), seconds)
     found = values(page(telemetry), "meshproxy_request_duration_seconds_bucket", "le")
     assert min((float(le), le) for (le,), count in found.items() if count)[1] == bucket
 
 
 def test_what_is_slower_than_all_bounds_is_counted_too() -> None:
     telemetry = Telemetry()
-    telemetry.series("inbound", "r", "app").ended(ended(began=0.0), 11.0)
+    count(telemetry.series("inbound", "r", "app"), ended(began=0.0), 11.0)
     metrics = page(telemetry)
     found = values(metrics, "meshproxy_request_duration_seconds_bucket", "le")
     assert found["10.0",] == 0
@@ -119,8 +123,8 @@ def test_what_is_slower_than_all_bounds_is_counted_too() -> None:
 def test_the_first_byte_is_observed_only_where_one_came() -> None:
     telemetry = Telemetry()
     series = telemetry.series("inbound", "r", "app")
-    series.ended(ended(first_byte=100.25), 101.0)
-    series.ended(ended(status=499, flags="DC"), 101.0)
+    count(series, ended(first_byte=100.25), 101.0)
+    count(series, ended(status=499, flags="DC"), 101.0)
     metrics = page(telemetry)
     assert values(metrics, "meshproxy_time_to_first_byte_seconds_count") == {(): 1}
     assert values(metrics, "meshproxy_time_to_first_byte_seconds_sum") == {(): 0.25}
@@ -129,8 +133,8 @@ def test_the_first_byte_is_observed_only_where_one_came() -> None:
 
 def test_a_route_that_comes_back_after_a_reload_goes_on_counting() -> None:
     telemetry = Telemetry()
-    telemetry.series("inbound", "r", "app").ended(ended(), 101.0)
-    telemetry.series("inbound", "r", "app").ended(ended(), 101.0)
+    count(telemetry.series("inbound", "r", "app"), ended(), 101.0)
+    count(telemetry.series("inbound", "r", "app"), ended(), 101.0)
     telemetry.cluster_series("app").attempted("success")
     telemetry.cluster_series("app").attempted("success")
     metrics = page(telemetry)
@@ -140,7 +144,7 @@ def test_a_route_that_comes_back_after_a_reload_goes_on_counting() -> None:
 
 def test_requests_in_flight_are_shown_before_any_has_ended() -> None:
     telemetry = Telemetry()
-    telemetry.series("inbound", "r", "app").in_flight += 3
+    begin(telemetry.series("inbound", "r", "app"), 3)
     assert values(page(telemetry), "meshproxy_in_flight_requests", "route") == {("r",): 3}
 
 
@@ -154,7 +158,7 @@ def test_random_methods_make_one_series() -> None:
     telemetry, draw = Telemetry(), random.Random(5)
     series = telemetry.series("inbound", "r", "app")
     for _ in range(5000):
-        series.ended(ended(b"M%d" % draw.getrandbits(60)), 101.0)
+        count(series, ended(b"M%d" % draw.getrandbits(60)), 101.0)
     assert values(page(telemetry), "meshproxy_requests_total", "method") == {("_OTHER",): 5000}
 
 
@@ -162,7 +166,7 @@ def test_an_upstream_that_invents_statuses_meets_a_bound_and_no_request_is_lost(
     telemetry = Telemetry()
     series = telemetry.series("inbound", "r", "app")
     for status in range(100, 1000):
-        series.ended(ended(status=status), 101.0)
+        count(series, ended(status=status), 101.0)
     metrics = page(telemetry)
     counted = values(metrics, "meshproxy_requests_total", "method", "code", "flags")
     room = COUNTS + COUNTS_PER_ROW
@@ -177,7 +181,7 @@ def test_an_upstream_that_invents_statuses_meets_a_bound_and_no_request_is_lost(
 def test_more_routes_and_clusters_than_there_is_room_for_share_one() -> None:
     telemetry = Telemetry()
     for number in range(ROWS + 5):
-        telemetry.series("outbound", f"r{number}", "u").ended(ended(), 101.0)
+        count(telemetry.series("outbound", f"r{number}", "u"), ended(), 101.0)
         telemetry.cluster_series(f"u{number}").attempted("success")
     metrics = page(telemetry)
     routes = values(metrics, "meshproxy_requests_total", "route")
@@ -252,8 +256,8 @@ def test_the_process_and_its_collector_are_told() -> None:
 def test_the_sums_are_told_to_the_admin_port() -> None:
     telemetry = Telemetry()
     series = telemetry.series("inbound", "r", "app")
-    series.in_flight = 2
-    series.ended(ended(), 101.0)
+    begin(series, 2)
+    count(series, ended(), 101.0)
     telemetry.cluster_series("app").attempted("reset")
     stats = telemetry.stats()
     assert (stats["requests"], stats["in_flight"], stats["attempts"]) == (1, 2, 1)
@@ -265,7 +269,7 @@ def busy() -> Telemetry:
         series = telemetry.series("inbound", route, "app")
         bad = ended(b"", 400, "IH", why="bad-syntax")
         for exchange in (ended(first_byte=100.1), ended(b"POST", 503, "UO"), ended(b"X", 404), bad):
-            series.ended(exchange, 100.2)
+            count(series, exchange, 100.2)
     telemetry.cluster_series("app").attempted("connect-failure")
     return telemetry
 
@@ -337,8 +341,8 @@ def test_a_sampled_request_is_the_example_of_its_buckets() -> None:
     telemetry = Telemetry(wall=lambda: 1_700_000_000.5)
     series = telemetry.series("inbound", "r", "app")
     exchange = traced(first_byte=100.03)
-    series.sampled(exchange, 100.06)
-    series.ended(exchange, 100.06)
+    sample(series, exchange, 100.06)
+    count(series, exchange, 100.06)
     [(bucket, whole)] = examples(telemetry, "meshproxy_request_duration_seconds").items()
     assert (bucket, whole.labels) == ("0.075", {"trace_id": TRACE.decode()})
     assert (whole.value, float(whole.timestamp)) == (pytest.approx(0.06), 1_700_000_000.5)
@@ -351,8 +355,8 @@ def test_the_latest_example_of_a_bucket_stays_and_each_bucket_has_its_own() -> N
     series = telemetry.series("inbound", "r", "app")
     for number, now in enumerate((100.001, 100.002, 100.3, 200.0)):
         exchange = traced(trace_id=b"%032x" % number)
-        series.sampled(exchange, now)
-        series.ended(exchange, now)
+        sample(series, exchange, now)
+        count(series, exchange, now)
     found = examples(telemetry, "meshproxy_request_duration_seconds")
     traces = {bucket: int(one.labels["trace_id"], 16) for bucket, one in found.items()}
     assert traces == {"0.005": 1, "0.5": 2, "+Inf": 3}
@@ -362,9 +366,9 @@ def test_the_latest_example_of_a_bucket_stays_and_each_bucket_has_its_own() -> N
 def test_examples_are_of_openmetrics_alone_and_no_row_has_another_s() -> None:
     telemetry = Telemetry()
     exchange = traced()
-    telemetry.series("inbound", "r", "app").sampled(exchange, 100.1)
+    sample(telemetry.series("inbound", "r", "app"), exchange, 100.1)
     for route in ("r", "quiet"):
-        telemetry.series("inbound", route, "app").ended(exchange, 100.1)
+        count(telemetry.series("inbound", route, "app"), exchange, 100.1)
     assert "trace_id" not in text(telemetry)
     lines = [line for line in text(telemetry, openmetrics=True).splitlines() if "trace_id" in line]
     assert len(lines) == 1
@@ -378,7 +382,7 @@ def crowd(rows: int) -> Telemetry:
         series = telemetry.series("outbound", f"route-{number}", f"upstream-{number % 50}")
         for exchange in (ended(first_byte=100.1), ended(b"POST", 201), ended(status=404),
                          ended(status=503, flags="UF")):  # fmt: skip
-            series.ended(exchange, 100.2)
+            count(series, exchange, 100.2)
         telemetry.cluster_series(f"upstream-{number % 50}").attempted("success")
     return telemetry
 
@@ -419,7 +423,7 @@ def test_a_route_with_thousands_of_counters_is_cut_too() -> None:
     series = telemetry.series("inbound", "r", "app")
     for method in (b"GET", b"POST", b"PUT"):
         for status in range(100, 1000):
-            series.ended(ended(method, status), 101.0)
+            count(series, ended(method, status), 101.0)
     telemetry.speak(["istio"], SimpleNamespace(name="orders", version=""))
     pieces = list(telemetry.render(False, ()))
     assert sum(piece.count(b"\n") for piece in pieces) > 3600
@@ -448,10 +452,12 @@ def test_traffic_may_go_on_while_a_page_is_made() -> None:
         pieces.append(piece)
         series = telemetry.series("outbound", f"late-{number}", "late")
         for status in range(200, 205):
-            telemetry.series("outbound", "route-99", "upstream-49").ended(
-                ended(status=status + 10 * number), 100.2
+            count(
+                telemetry.series("outbound", "route-99", "upstream-49"),
+                ended(status=status + 10 * number),
+                100.2,
             )
-            series.ended(ended(status=status), 100.2)
+            count(series, ended(status=status), 100.2)
         telemetry.cluster_series(f"late-{number}").attempted("success")
     whole = b"".join(pieces).decode()
     families = list(read_openmetrics(whole))  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.series import BUCKETS, Times
 from meshproxy.telemetry.sums import inherited, joined, lasting, samples_of, told, whole
 
+from .counting import count
 from .test_metrics import ended
 from .test_metrics import page as shown
 
@@ -25,9 +26,8 @@ def worker(requests: int, in_flight: int = 0) -> Telemetry:
     """One that has answered so many."""
     telemetry = Telemetry()
     row: Any = telemetry.series("inbound", "default", "app")
-    row.add((*KEY, 3), requests)
-    row.add_times(Times(0.5 * requests, 0.0, 0.0, [0] * BUCKETS))
-    row.in_flight = in_flight
+    times = Times(0.5 * requests, 0.0, 0.0, [0] * BUCKETS)
+    row.add({(*KEY, 3): requests}, times, in_flight)
     telemetry.cluster_series("app").results["success"] = requests
     telemetry.bad["inbound"] = {"syntax": requests}
     return telemetry
@@ -70,7 +70,7 @@ def test_several_workers_show_what_one_would_have(requests: list[tuple[int, Any]
     alone, several = Telemetry(), [Telemetry() for _ in range(3)]
     for who, request in requests:
         for telemetry in (alone, several[who]):
-            telemetry.series("inbound", "default", "app").ended(request, 101.0)
+            count(telemetry.series("inbound", "default", "app"), request, 101.0)
     total = shown(whole(several[0], map(page, several[1:])))
     once = shown(alone)
     for family in ("requests", "request_duration_seconds", "time_to_first_byte_seconds"):

@@ -13,6 +13,8 @@ from meshproxy.telemetry.metrics import Telemetry
 from meshproxy.telemetry.series import BOUNDS
 from meshproxy.telemetry.versions import MOST, Versioned, Versions
 
+from .counting import begin, count, sample
+
 ONE, TWO, OTHER = (Endpoint(f"10.0.0.{n}:1", f"10.0.0.{n}", 1) for n in (1, 2, 3))
 ENDPOINTS = {ONE: "v1", TWO: "v2", OTHER: ""}
 
@@ -50,7 +52,7 @@ def test_each_counts_for_the_version_of_its_endpoint() -> None:
     telemetry = Telemetry()
     both = series(telemetry)
     for endpoint, status in ((ONE, 200), (ONE, 204), (TWO, 503), (TWO, 404), (OTHER, 302)):
-        both.ended(ended(endpoint, status), 100.02)
+        count(both, ended(endpoint, status), 100.02)
     assert counted(telemetry) == {
         ("v1", "2xx"): 2,
         ("v2", "5xx"): 1,
@@ -64,14 +66,14 @@ def test_each_counts_for_the_version_of_its_endpoint() -> None:
 def test_the_latest_attempt_says_whose_it_is() -> None:
     telemetry = Telemetry()
     both = series(telemetry)
-    both.ended(ended(TWO, tried=(ONE,)), 101.0)  # retried
-    both.ended(ended(None, 503, tried=(TWO, ONE)), 101.0)  # nobody was left for a third
+    count(both, ended(TWO, tried=(ONE,)), 101.0)  # retried
+    count(both, ended(None, 503, tried=(TWO, ONE)), 101.0)  # nobody was left for a third
     assert counted(telemetry) == {("v2", "2xx"): 1, ("v1", "5xx"): 1}
 
 
 def test_what_never_came_to_an_endpoint_has_no_version() -> None:
     telemetry = Telemetry()
-    series(telemetry).ended(ended(None, 429), 101.0)
+    count(series(telemetry), ended(None, 429), 101.0)
     assert counted(telemetry) == {}
     assert telemetry.stats()["requests"] == 1
 
@@ -79,8 +81,8 @@ def test_what_never_came_to_an_endpoint_has_no_version() -> None:
 def test_an_answer_that_was_replaced_is_an_error_of_its_version() -> None:
     telemetry = Telemetry()
     both = series(telemetry)
-    both.ended(ended(TWO, 200, rescued=True), 101.0)
-    both.ended(ended(ONE, 200, rescued=False), 101.0)
+    count(both, ended(TWO, 200, rescued=True), 101.0)
+    count(both, ended(ONE, 200, rescued=False), 101.0)
     assert counted(telemetry) == {("v2", "fallback"): 1, ("v1", "2xx"): 1}
     assert telemetry.versions.series["payments", "v2"].errors == 1
 
@@ -88,21 +90,21 @@ def test_an_answer_that_was_replaced_is_an_error_of_its_version() -> None:
 def test_odd_statuses_share_one_class() -> None:
     telemetry = Telemetry()
     for status in (0, 600, 999):
-        series(telemetry).ended(ended(ONE, status), 101.0)
+        count(series(telemetry), ended(ONE, status), 101.0)
     assert counted(telemetry) == {("v1", "other"): 3}
 
 
 def test_requests_in_flight_are_those_of_the_route() -> None:
     telemetry = Telemetry()
     both = series(telemetry)
-    both.in_flight += 2
-    both.in_flight -= 1
-    assert telemetry.series("outbound", "default", "payments").in_flight == both.in_flight == 1
+    begin(both, 2)
+    begin(both, -1)
+    assert telemetry.series("outbound", "default", "payments").in_flight == 1
 
 
 def test_durations_are_told_with_their_version() -> None:
     telemetry = Telemetry()
-    series(telemetry).ended(ended(ONE), 100.02)
+    count(series(telemetry), ended(ONE), 100.02)
     text = b"".join(telemetry.render(False, ())).decode()
     name = "meshproxy_version_request_duration_seconds"
     assert f'{name}_bucket{{upstream="payments",version="v1",le="0.025"}} 1' in text
@@ -112,8 +114,8 @@ def test_durations_are_told_with_their_version() -> None:
 
 def test_a_reload_finds_the_counts_again() -> None:
     telemetry = Telemetry()
-    series(telemetry).ended(ended(ONE), 101.0)
-    series(telemetry).ended(ended(ONE), 101.0)
+    count(series(telemetry), ended(ONE), 101.0)
+    count(series(telemetry), ended(ONE), 101.0)
     assert counted(telemetry) == {("v1", "2xx"): 2}
 
 
@@ -133,6 +135,6 @@ def test_an_example_is_one_of_the_route() -> None:
     telemetry = Telemetry()
     one = ended(ONE)
     one.trace = (b"4b" * 16, b"00" * 8, True, None)
-    series(telemetry).sampled(one, 100.02)
+    sample(series(telemetry), one, 100.02)
     row = telemetry.series("outbound", "default", "payments")
     assert [example[0] for example in row.examples[0].values()] == [b"4b" * 16]
