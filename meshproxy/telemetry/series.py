@@ -87,7 +87,7 @@ class Numbers:
     def __init__(self, wall: Callable[[], float]) -> None:
         self.left = COUNTS
         self.dropped = 0
-        self.under_way = array("q")
+        self.under_way: list[int] = []  # small numbers, which no row has of its own
         self.columns: dict[Cell, Column] = {}
         self.firsts = tuple(array("q") for _ in range(BUCKETS))
         self.whole_sums = array("d")
@@ -133,7 +133,8 @@ class Numbers:
         for column in self.columns.values():
             if isinstance(column, array):
                 column.append(NEVER)
-        for counts in (self.under_way, *self.firsts):
+        self.under_way.append(0)
+        for counts in self.firsts:
             counts.append(0)
         for sums in (self.whole_sums, self.parted_sums, self.parted_firsts):
             sums.append(0.0)

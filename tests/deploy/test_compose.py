@@ -33,6 +33,7 @@ def test_it_is_a_valid_compose_file() -> None:
 
 @pytest.mark.server("podman-compose")
 def test_podman_reads_it_too() -> None:
+    tool("podman")  # which it asks for its version
     told = run(tool("podman-compose"), "-f", str(FILE), "config")
     assert yaml.safe_load(told)["services"].keys() == SERVICES.keys()
 
