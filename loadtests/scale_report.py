@@ -168,7 +168,8 @@ answers at once.
 - routes: of one kind (exact, prefix, wildcard, star, method, header), or of all six in turn; all
   of them are asked for, one request each in turn. Where kinds or methods take turns, all of them
   do so with one route, too: what it is not for goes to the app all the same. What was read of a
-  request line is remembered, its route too, so `anew` has a number in each line, and none twice.
+  request line up to its query is remembered, its route too; `anew` has a number in each query, so
+  that no line comes twice.
 - endpoints: addresses of one service, by balancer. One alone has nothing to choose, which is the
   cheapest case. 1,000 clients ask an origin that takes 50 ms, so there are as many connections in
   use to one endpoint as to a thousand together, and what grows is their number alone.
