@@ -615,10 +615,21 @@ class First(Sidecar):
         words = super().words()
         return [*UNSHARE, *words[:-1], self.FILE or words[-1]]
 
+    @property
+    def first(self) -> Path:
+        """PID 1 as it is seen from outside of the namespace."""
+        children = f"/proc/{self.pid}/task/{self.pid}/children"
+        return Path("/proc", Path(children).read_text().strip())
+
     def tell(self, number: signal.Signals) -> None:
         """A signal from outside of the namespace, which PID 1 must have a handler for as well."""
-        children = f"/proc/{self.pid}/task/{self.pid}/children"
-        os.kill(int(Path(children).read_text()), number)
+        os.kill(int(self.first.name), number)
+
+    def sleeps_over(self, file: Path) -> bool:
+        """Whether it has opened this file and waits."""
+        opened = [one.readlink() for one in (self.first / "fd").iterdir()]
+        state = (self.first / "stat").read_text().rpartition(") ")[2][0]
+        return file in opened and state == "S"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -635,6 +646,8 @@ def test_as_pid_1_it_may_be_told_to_end_while_it_starts(
     waiting = Waiting(config(), {"app": closed_port(), "other": closed_port()}, tmp_path)
     try:
         writer = eventually(lambda: writer_of(fifo), 15.0, "who reads the config")
+        # A signal between its last look for signals and the call that waits is not heard.
+        eventually(lambda: waiting.sleeps_over(fifo), 15.0, "waiting for the config")
         waiting.tell(number)
         assert waiting.process.wait(5.0) == 128 + number, waiting.logged()
         os.close(writer)

@@ -41,7 +41,7 @@ class Proxy(Stage):
         plan = build(FILE, Ledger(), self.time()).plans["outbound"]
         for route in plan.routes:
             series: Any = route.series
-            series.ended = series.sampled = lambda exchange, now: None
+            series.ended = series.sampled = lambda row, exchange, now: None
             if route.cluster is not None:
                 counts: Any = route.cluster.series
                 counts.successes = 0
