@@ -231,7 +231,7 @@ class Walked:
     takes. `lone` is the only endpoint of the cluster, where there is nothing to pick.
 
     Of a thousand routes each is cold. A class's own fields lie side by side in memory, so those
-    that are always asked for have one of their own: two lines to fetch instead of four.
+    that are always asked for have one of their own, and fewer lines are fetched.
     """
 
     cluster: Cluster | None

@@ -116,7 +116,7 @@ class Telemetry:
         The counts of one row's histogram are of one moment.
         """
         page = Page(openmetrics)
-        rows = {key: row for key, row in self._rows.items() if row.cells() or row.in_flight}
+        rows = {key: row for key, row in self._rows.items() if row.is_met}
         yield from self._requests(page, rows.values())
         if self._istio is not None:
             yield from self._istio.render(page, rows)

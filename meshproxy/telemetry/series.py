@@ -218,6 +218,11 @@ class RouteSeries:
         return self.series.under_way[self.place]
 
     @property
+    def is_met(self) -> bool:
+        """Whether any request came to it, so that there is something to say."""
+        return bool(self.series.kinds[self.place] or self.in_flight)
+
+    @property
     def examples(self) -> Examples:
         """Of the durations and of the times to the first byte."""
         return self.series.examples[self.place]

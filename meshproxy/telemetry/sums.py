@@ -26,7 +26,7 @@ Told = Mapping[str, Any]
 def told(telemetry: Telemetry, samples: Groups) -> dict[str, Any]:
     """All that this worker has counted, and `samples` of the rest of its house."""
     return {
-        "rows": [[*key, _row(row)] for key, row in telemetry.rows.items() if _speaks(row)],
+        "rows": [[*key, _row(row)] for key, row in telemetry.rows.items() if row.is_met],
         "clusters": {name: one.counts() for name, one in telemetry.clusters.items()},
         "versions": [
             [*key, one.classes, one.errors, one.durations, one.duration_sum]
@@ -77,10 +77,6 @@ def joined(one: Told, other: Told) -> dict[str, Any]:
         counts[key] = counts.get(key, 0.0) + value
     added = told(total, ())
     return {**added, "samples": [[*key, value] for key, value in counts.items()]}
-
-
-def _speaks(row: RouteSeries) -> bool:
-    return bool(row.cells() or row.in_flight)
 
 
 def _row(row: RouteSeries) -> dict[str, Any]:
