@@ -285,7 +285,7 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "first_byte_seconds": round(endpoint.cost, 6),
         "connections": {
             "open": endpoint.connections,
-            "idle": len(endpoint.idle),
+            "idle": endpoint.idling,
             "dialling": endpoint.dials,
             "waiting": len(endpoint.waiters),
             "kept_idle_seconds": endpoint.idle_for,

@@ -66,7 +66,7 @@ def kept(view: View) -> dict[str, Any]:
         "client_connections": view.stats().get("connections", {}),
         "upstream_connections": {
             "open": sum(one.connections for one in endpoints),
-            "idle": sum(len(one.idle) for one in endpoints),
+            "idle": sum(one.idling for one in endpoints),
             "dialling": sum(one.dials for one in endpoints),
             "waiting": sum(len(one.waiters) for one in endpoints),
         },

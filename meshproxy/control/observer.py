@@ -230,7 +230,7 @@ def _endpoints(
 def _connections(endpoint: Endpoint) -> dict[str, int]:
     return {
         "open": endpoint.connections,
-        "idle": len(endpoint.idle),
+        "idle": endpoint.idling,
         "dialling": endpoint.dials,
         "waiting": len(endpoint.waiters),
     }

@@ -37,9 +37,9 @@ class Pool:
     def take(self, exchange: Exchange, endpoint: Endpoint, now: float) -> Upstream | None:
         """An idle connection at once, or None: then `connected` or `failed` follows."""
         if not exchange.fresh:
-            idle = endpoint.idle
-            while idle:
-                upstream: Upstream = idle.pop()
+            while (idle := endpoint.idle) is not None:
+                upstream: Upstream = idle
+                endpoint.idle, upstream.below = upstream.below, None
                 if now - upstream.idle_since < endpoint.idle_for and not upstream.is_closing():
                     return upstream
                 upstream.close()
@@ -66,7 +66,7 @@ class Pool:
         if endpoint.idle_for < IDLE_UPSTREAM:
             endpoint.idle_for = min(IDLE_UPSTREAM, endpoint.idle_for * RECOVERY)
         upstream.idle_since = now
-        endpoint.idle.append(upstream)
+        upstream.below, endpoint.idle = endpoint.idle, upstream
         if not endpoint.kept:
             endpoint.kept = True
             self._kept.append(endpoint)
@@ -74,8 +74,7 @@ class Pool:
     def lost(self, upstream: Upstream) -> None:
         """An idle connection was closed by its server, or said something unasked."""
         endpoint = upstream.endpoint
-        if upstream in endpoint.idle:
-            endpoint.idle.remove(upstream)
+        if _unlink(upstream):
             age = self._clock() - upstream.idle_since
             endpoint.idle_for = min(endpoint.idle_for, max(SHORTEST_IDLE, age - MARGIN))
 
@@ -86,17 +85,15 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long; called a few times each second."""
         for endpoint in self._kept:
-            idle = endpoint.idle
-            while idle and now - idle[0].idle_since >= endpoint.idle_for:
-                idle.pop(0).close()
-            endpoint.kept = bool(idle)
+            _close_all(_cut(endpoint, now))
+            endpoint.kept = endpoint.idle is not None
         self._kept = [endpoint for endpoint in self._kept if endpoint.kept]
 
     def retire(self, endpoint: Endpoint) -> None:
         """The config names this endpoint no more: busy connections end with their exchange."""
         endpoint.retired = True
-        while endpoint.idle:
-            endpoint.idle.pop().close()
+        idle, endpoint.idle = endpoint.idle, None
+        _close_all(idle)
 
     def close(self) -> None:
         """Close idle connections; for the end of the process."""
@@ -146,6 +143,44 @@ class Pool:
                 else:
                     passed.append(exchange)
         waiters.extendleft(reversed(passed))
+        if not waiters:
+            endpoint.waiters = ()
         if found is not None:
             found.waiting = False
         return found
+
+
+def _cut(endpoint: Endpoint, now: float) -> Upstream | None:
+    """Take those away that have been idle for too long; the first of them leads to the rest."""
+    last: Upstream | None = None
+    idle: Upstream | None = endpoint.idle
+    while idle is not None and now - idle.idle_since < endpoint.idle_for:
+        last, idle = idle, idle.below
+    if last is None:
+        endpoint.idle = None
+    else:
+        last.below = None
+    return idle
+
+
+def _unlink(upstream: Upstream) -> bool:
+    """Take it out of the idle ones, if it is one of them."""
+    last: Upstream | None = None
+    idle: Upstream | None = upstream.endpoint.idle
+    while idle is not upstream:
+        if idle is None:
+            return False
+        last, idle = idle, idle.below
+    if last is None:
+        upstream.endpoint.idle = upstream.below
+    else:
+        last.below = upstream.below
+    upstream.below = None
+    return True
+
+
+def _close_all(idle: Upstream | None) -> None:
+    while idle is not None:
+        below, idle.below = idle.below, None
+        idle.close()
+        idle = below

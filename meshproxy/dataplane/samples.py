@@ -27,7 +27,7 @@ def listener_samples(front: Front) -> Iterable[Sample]:
 
 def cluster_samples(cluster: Cluster) -> Iterable[Sample]:
     """Connections to one upstream."""
-    idle = sum(len(endpoint.idle) for endpoint in cluster.endpoints)
+    idle = sum(endpoint.idling for endpoint in cluster.endpoints)
     open_ = sum(endpoint.connections for endpoint in cluster.endpoints)
     for state, count in (("idle", idle), ("active", open_ - idle)):
         labels = (("upstream", cluster.name), ("state", state))

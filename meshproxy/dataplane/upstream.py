@@ -40,7 +40,7 @@ class Upstream(Link):
 
     __slots__ = (
         "_answer", "_bounded", "_chunked", "_clock", "_conductor", "_dechunker", "_done", "_excess",
-        "_exchange", "_head", "_interim", "_left", "_pool", "endpoint", "idle_since",
+        "_exchange", "_head", "_interim", "_left", "_pool", "below", "endpoint", "idle_since",
         "reused", "settled",
     )  # fmt: skip
 
@@ -50,6 +50,7 @@ class Upstream(Link):
         self.endpoint = endpoint
         self.reused = self.settled = False
         self.idle_since = 0.0
+        self.below: Upstream | None = None  # idle, too, and used before this one
         self._pool, self._conductor, self._clock = pool, conductor, clock
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self._held = self._bounded = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,7 +40,8 @@ def test_without_proc_nothing_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_the_proxy_keeps_is_told_by_kind() -> None:
     endpoint = Endpoint("10.0.0.1:1", "10.0.0.1", 1)
-    endpoint.connections, endpoint.idle, endpoint.dials = 3, [object(), object()], 1
+    endpoint.connections, endpoint.dials = 3, 1
+    endpoint.idle = SimpleNamespace(below=SimpleNamespace(below=None))
     clusters = (Cluster("payments", (endpoint,), None),)  # type: ignore[arg-type]  # uncounted
     stage = Stage(state=[Cache(), Cache(), Marked()])
     stage.snapshot = Snapshot(1, "abc", {}, clusters)

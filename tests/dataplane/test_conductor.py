@@ -406,7 +406,7 @@ def test_bytes_on_an_idle_connection_close_it() -> None:
     stage.answer(up, OK)
     stage.answer(up, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
     assert up.aborted
-    assert stage.endpoints[0].idle == []
+    assert stage.endpoints[0].idle is None
 
 
 def test_a_silence_is_counted_from_the_last_byte() -> None:

@@ -117,7 +117,7 @@ def test_a_connection_that_comes_free_serves_who_waits_for_a_dial() -> None:
     assert second.hears().startswith(b"HTTP/1.1 200 OK")
     late = stage.connect()
     assert late.take() == b""
-    assert len(stage.endpoints[0].idle) == 2
+    assert stage.endpoints[0].idling == 2
 
 
 def test_a_failed_dial_fails_one_who_waits_and_no_other() -> None:
@@ -145,3 +145,46 @@ def test_a_retired_endpoint_keeps_no_connection() -> None:
     stage.answer(two, OK)
     assert two.closed
     assert busy.hears().startswith(b"HTTP/1.1 200 ")
+
+
+def test_whichever_idle_connection_closes_the_others_are_used_the_latest_first() -> None:
+    for gone in range(3):
+        stage = Stage()
+        clients = [stage.client() for _ in range(3)]
+        for client in clients:
+            client.says(GET)
+        ups = [stage.connect() for _ in range(3)]
+        for up in ups:
+            stage.answer(up, OK)
+            up.take()
+        stage.hang_up(ups.pop(gone))
+        assert stage.endpoints[0].idling == 2
+        for client, up in zip(clients, reversed(ups), strict=False):
+            client.says(GET)
+            assert up.take()
+        assert stage.endpoints[0].idling == 0
+
+
+def test_of_several_idle_connections_the_sweep_closes_those_that_are_too_old() -> None:
+    stage = Stage()
+    clients = [stage.client() for _ in range(4)]
+    for client in clients:
+        client.says(GET)
+    ups = [stage.connect() for _ in range(4)]
+    for up in ups:
+        stage.answer(up, OK)
+        stage.time.pass_by(0.5)
+    stage.pool.sweep(stage.time.now)
+    assert [up.closed for up in ups] == [True, True, False, False]
+    assert stage.endpoints[0].idling == 2
+    stage.pool.close()
+    assert all(up.closed for up in ups)
+    assert stage.endpoints[0].idling == 0
+
+
+def test_one_that_nobody_waits_for_any_more_has_no_queue() -> None:
+    stage = Stage()
+    stage.client().says(GET)
+    assert len(stage.endpoints[0].waiters) == 1
+    stage.answer(stage.connect(), OK)
+    assert stage.endpoints[0].waiters == ()

@@ -87,7 +87,7 @@ def _each_ended_once(world: World) -> None:
 
 def _nothing_is_left(world: World) -> None:
     for one in world.endpoints:
-        left = (one.load, one.connections, one.dials, len(one.idle), len(one.waiters))
+        left = (one.load, one.connections, one.dials, one.idling, len(one.waiters))
         require("left at an endpoint", left == (0, 0, 0, 0, 0), left)
     require("left in flight", world.telemetry.stats()["in_flight"] == 0)
     require("left timers", world.time.pending == 0, world.time.pending)
