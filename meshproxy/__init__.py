@@ -44,15 +44,15 @@ Rooms. Reading down is dependency: a room imports only what stands below it here
     policies/     one file each: a Spec (its YAML) and an object with phase methods
         contract  registry  tracing  told  recording  export  rate_limit  limits  gates  keys
         priority  overload  sheds  concurrency  places  learner  played
-        shadow  circuit_breaker  circuits  shared_breaker  panic  health_check  retries  fallback
-        deadlines  hedge  faults
+        shadow  circuit_breaker  circuits  shadow_breaker  shared_breaker  panic  health_check
+        retries  fallback  deadlines  hedge  faults
         cache  cache_store  cache_keys  cache_flights  cache_intake
         cache_foreseen
         load_balancer  balancers  ring_hash  tiers  slow_start  sticky
     core/         NOUNS: exchange  verdict  route  ledger  report  checkup  classify  fields
                   spans  selection  explanation  foretold  sharing
     logic/        DECIDERS: numbers in, answer out; no clock, no entropy, no I/O
-        bucket  window  keyed  forwarded  breaker  tally  retry  balance
+        bucket  window  keyed  forwarded  breaker  tally  retry  balance  turns
         ring  cookies  trace  match  cover  path  destination  units  deadline  latency
         gradient  line  rehearsal  pressure  caching  freshness  health  quantile
         filter  filter_text  odds  worst_case  upkeep  drain

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from meshproxy.logic.tally import Tally
+
 JITTER = 0.5
 """Share of an open time that may be added to it by chance (Linkerd's failure accrual)."""
 
@@ -47,38 +49,37 @@ class Rules:
     max_ejected: float = 0.5
 
 
-class Circuit:
-    """What is known of one endpoint. `until` is the earliest moment for one more attempt.
+class Watched(Tally):
+    """What each attempt asks of a circuit and tells it, side by side in memory.
 
-    So "may it be tried" is one comparison in every state: closed it is 0.0, open it is the
-    end of the open time, half-open it is past while a probe is free, else the moment at
-    which the oldest probe's claim expires.
+    `until` is the earliest moment for one more attempt. So "may it be tried" is one comparison
+    in every state: closed it is 0.0, open it is the end of the open time, half-open it is past
+    while a probe is free, else the moment at which the oldest probe's claim expires.
     """
 
-    __slots__ = (
-        "broken",
-        "claims",
-        "doublings",
-        "forced",
-        "since",
-        "spell",
-        "state",
-        "streak",
-        "until",
-        "wins",
-    )
+    __slots__ = ("state", "streak", "until")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.state = State.CLOSED
-        self.since = now
         self.until = 0.0
         self.streak = 0  # failures in a row
-        self.broken = False  # the last of them had begun as a success
+
+
+class Circuit(Watched):
+    """What is known of one endpoint: its outcomes of late, and what follows from them."""
+
+    __slots__ = ("broken", "claims", "doublings", "held", "since", "spell", "wins")
+
+    def __init__(self, now: float) -> None:
+        super().__init__()
+        self.since = now
+        self.broken = False  # the last failure of a streak had begun as a success
         self.wins = 0  # successful probes of this half-open time
         self.claims: list[float] = []  # when each probe that is out began
         self.doublings = 0
         self.spell = 0.0  # seconds of the latest open time
-        self.forced = False  # an operator says what `state` is
+        self.held = False  # an operator says what `state` is
 
 
 def claim(circuit: Circuit, rules: Rules, now: float) -> bool:
@@ -141,7 +142,7 @@ def lose(
         return "a probe failed"
     circuit.streak += 1
     circuit.broken = broken
-    if circuit.forced:
+    if circuit.held:
         return ""
     good, bad = counts
     if circuit.streak >= rules.consecutive_failures:
@@ -191,7 +192,7 @@ def vouched(circuit: Circuit, passed_at: float) -> bool:
     """Whether an open one may be probed before its time: a check that began after it opened,
     at `passed_at`, went well. A probe that fails opens it anew, and so needs a newer check.
     """
-    return circuit.state is State.OPEN and passed_at > circuit.since and not circuit.forced
+    return circuit.state is State.OPEN and passed_at > circuit.since and not circuit.held
 
 
 def trip(
@@ -221,13 +222,13 @@ def force(circuit: Circuit, state: State, now: float) -> None:
     """An operator says that it is open or closed. A closed one goes on counting its failures."""
     if circuit.state is not state:
         _turn(circuit, state, now)
-    circuit.forced = True
+    circuit.held = True
     circuit.until = NEVER if state is State.OPEN else 0.0
 
 
 def free(circuit: Circuit, now: float) -> None:
     """The rules decide again: on one that was held open with a probe, and that at once."""
-    circuit.forced = False
+    circuit.held = False
     if circuit.state is State.OPEN:
         circuit.until = now
         circuit.spell = circuit.spell or FIRST_CLAIM

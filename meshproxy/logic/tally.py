@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from copy import deepcopy
+from functools import lru_cache
 from math import ceil
 
 SLICE = 0.5
@@ -24,43 +25,43 @@ _EMPTY = bytes(4 * _SLICES)
 class Tally:
     """Good and bad outcomes per slice, in two rings of fixed size.
 
-    They are made with the first slice that is put away and take 5 KB from then on, however much
-    there is to count. As small objects, a full span took 74, which a process gained within its
-    first five minutes for every endpoint and every route.
+    One is made with the first slice that is put away, the other with the first that has anything
+    bad in it; each takes 2.5 KB from then on, however much there is to count. As small objects, a
+    full span took 74, which a process gained within its first five minutes for every endpoint and
+    every route.
     """
 
-    __slots__ = ("_bads", "_goods", "bad", "edge", "good")
+    __slots__ = ("_bads", "_goods", "_number", "bad", "edge", "good")
 
     def __init__(self) -> None:
         self.edge = 0.0  # when the slice that is being filled ends
         self.good = 0
         self.bad = 0
+        self._number = 0  # of that slice
         self._goods: array[int] | None = None
         self._bads: array[int] | None = None
 
     def add_good(self, now: float) -> None:
         if now >= self.edge:
-            self._turn(now)
+            self.begin_slice(now)
         self.good += 1
 
     def add_bad(self, now: float) -> None:
         if now >= self.edge:
-            self._turn(now)
+            self.begin_slice(now)
         self.bad += 1
 
     def take_back(self, now: float) -> None:
         """One that was good of late was not; where it is put away already, it stays."""
         if now >= self.edge:
-            self._turn(now)
+            self.begin_slice(now)
         self.good -= self.good > 0
 
     def totals(self, window: float, now: float) -> tuple[int, int]:
         """(good, bad) of the last `window` seconds, at most one slice less."""
         if now >= self.edge:
-            self._turn(now)
-        if self._goods is None or self._bads is None:
-            return self.good, self.bad
-        end = _number(self.edge)
+            self.begin_slice(now)
+        end = self._number
         # The slices that lie whole within the window, whatever part of one it is longer than.
         before = max(0, min(_SLICES, end - ceil((now - window) * _PER_SECOND)) - 1)
         return (
@@ -72,35 +73,52 @@ class Tally:
         """The same for those who ask about a time to come: no slice is put away for them."""
         return deepcopy(self).totals(window, now)
 
-    def clear(self) -> None:
-        """Forget everything, as if nothing had ever happened."""
+    def forget(self) -> None:
+        """Forget all outcomes, as if nothing had ever happened."""
         self.good = self.bad = 0
         self._goods = self._bads = None
 
-    def _turn(self, now: float) -> None:
+    def begin_slice(self, now: float) -> None:
         """Put the full slice away, begin the one that `now` falls into, drop what is too old."""
-        full = _number(self.edge)
-        self.edge = (now * _PER_SECOND // 1.0 + 1.0) * SLICE
-        this = _number(self.edge)
-        if self._goods is None or self._bads is None or this - full >= _SLICES:
-            if not (self.good or self.bad) or this - full >= _SLICES:
-                self.clear()
-                return
-            self._goods, self._bads = array("I", _EMPTY), array("I", _EMPTY)
-        self._goods[full % _SLICES] = self.good
-        self._bads[full % _SLICES] = self.bad
+        full = self._number
+        self.edge, self._number = _slice(now * _PER_SECOND // 1.0)
+        passed = self._number - full
+        if passed >= _SLICES or not (self._goods or self.good or self.bad):
+            self.forget()
+            return
+        at = full % _SLICES
+        if self._goods is None:
+            self._goods = array("I", _EMPTY)
+        self._goods[at] = self.good
+        if self.bad and self._bads is None:
+            self._bads = array("I", _EMPTY)
+        if self._bads is not None:
+            self._bads[at] = self.bad
         self.good = self.bad = 0
-        for skipped in range(full + 1, this + 1):
-            self._goods[skipped % _SLICES] = self._bads[skipped % _SLICES] = 0
+        if passed > 1:
+            self._skip(full + 1, self._number)
+
+    def _skip(self, first: int, end: int) -> None:
+        """Nothing happened in these slices."""
+        for ring in (self._goods, self._bads):
+            if ring is not None:
+                for skipped in range(first, end):
+                    ring[skipped % _SLICES] = 0
 
 
-def _number(edge: float) -> int:
-    """That of the slice which ends there."""
-    return round(edge * _PER_SECOND)
+@lru_cache(maxsize=8)
+def _slice(begun: float) -> tuple[float, int]:
+    """When the slice ends before which so many have begun, and its number.
+
+    The same objects for all who count in it: of a thousand, each would be cold.
+    """
+    return (begun + 1.0) * SLICE, int(begun) + 1
 
 
-def _sum(ring: array[int], first: int, count: int) -> int:
+def _sum(ring: array[int] | None, first: int, count: int) -> int:
     """Of so many slices from the one of that number on."""
+    if ring is None:
+        return 0
     start = first % _SLICES
     beyond = start + count - _SLICES
     if beyond <= 0:

@@ -23,11 +23,12 @@ from meshproxy.logic.units import write_duration
 from meshproxy.policies.circuits import EndpointCircuit, circuits_of
 from meshproxy.policies.contract import Random, Scope, Spec
 from meshproxy.policies.panic import Panic, panic_of
-from meshproxy.policies.shadow import Mode, shadows
+from meshproxy.policies.shadow import Mode
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
     from meshproxy.core.route import Classifier, Endpoint
+    from meshproxy.policies.shadow_breaker import ShadowBreaker
 
 CAPPED_LINES = 10.0
 """Seconds between two log lines about an endpoint that is kept in."""
@@ -86,7 +87,8 @@ class CircuitBreakerSpec(Spec):
     def build(self, scope: Scope) -> CircuitBreaker | ShadowBreaker | None:
         if self.mode == "off":
             return None
-        from meshproxy.policies.shared_breaker import maker  # it is a breaker, too
+        from meshproxy.policies.shadow_breaker import ShadowBreaker  # they are breakers, too
+        from meshproxy.policies.shared_breaker import maker
 
         made = maker(scope.sharing)
         rules = Rules(**{name: getattr(self, name) for name in Rules.__slots__})
@@ -103,7 +105,11 @@ def _counted(words: Sequence[str]) -> str:
 
 
 class CircuitBreaker:
-    """One route's view of the circuits of its cluster."""
+    """One route's view of the circuits of its cluster.
+
+    A phase finds the circuit in force on the endpoint; what it does then is a method that takes
+    the circuit, as one in shadow comes from elsewhere.
+    """
 
     __slots__ = (
         "_circuits", "_classifier", "_failed", "_panic", "_random", "_rule", "_rules", "_tell",
@@ -128,15 +134,17 @@ class CircuitBreaker:
         self._upstream = scope.cluster.name
 
     def eligible(self, endpoint: Endpoint, now: float) -> bool:
-        circuit = self._circuits[endpoint].circuit
-        return now >= circuit.until or self._after_all(endpoint, circuit)
+        circuit: EndpointCircuit = endpoint.circuit
+        return now >= circuit.until or self.lets(circuit, endpoint, now)
 
-    def _after_all(self, endpoint: Endpoint, circuit: Circuit) -> bool:
-        """Before its time: a check went well since, or too few others are left.
+    def lets(self, circuit: EndpointCircuit, endpoint: Endpoint, now: float) -> bool:
+        """Whether it may be tried: its time has come, a check went well since, or in a panic.
 
         What an operator holds open stays so even then.
         """
-        if circuit.forced:
+        if now >= circuit.until:
+            return True
+        if circuit.held:
             return False
         if breaker.vouched(circuit, endpoint.passed_at):
             return True
@@ -145,7 +153,7 @@ class CircuitBreaker:
     def barred(self, exchange: Exchange, now: float) -> Refusal | None:  # noqa: ARG002  # a phase
         """Nothing, where some circuit would let it through: then it was not for us."""
         circuits = self._circuits.items()
-        waits = [each.circuit.until - now for endpoint, each in circuits if endpoint.healthy]
+        waits = [each.until - now for endpoint, each in circuits if endpoint.healthy]
         soonest = min(waits, default=0.0)
         if soonest <= 0.0:
             return None
@@ -154,7 +162,7 @@ class CircuitBreaker:
             if len(waits) > 1
             else f"circuit breaker: the only endpoint of {self._upstream} is open"
         )
-        if held := sum(each.circuit.forced for endpoint, each in circuits if endpoint.healthy):
+        if held := sum(each.held for endpoint, each in circuits if endpoint.healthy):
             whose = "" if held == len(waits) else f" {held} of them"
             detail = f"{detail},{whose} forced by an operator"
         if len(waits) < len(circuits):
@@ -162,47 +170,67 @@ class CircuitBreaker:
         return Refusal(503, "UO", detail, self._rule, soonest if soonest < NEVER else 0.0)
 
     def depart(self, exchange: Exchange, now: float) -> None:
+        circuit: EndpointCircuit = exchange.endpoint.circuit  # type: ignore[union-attr]  # picked
+        if circuit.state is not _CLOSED:
+            self.claim(circuit, exchange, now)
+
+    def claim(self, circuit: EndpointCircuit, exchange: Exchange, now: float) -> None:
+        """An attempt departs that may be a probe."""
         endpoint: Endpoint = exchange.endpoint  # type: ignore[assignment]  # picked by now
-        circuit = self._circuits[endpoint].circuit
-        if circuit.state is _CLOSED:
-            return
         early = breaker.vouched(circuit, endpoint.passed_at)
         if early:
             circuit.until = min(circuit.until, now)
         if breaker.claim(circuit, self._rules, now):
             why = "a health check went well" if early else "its open time is over"
-            self._turned(exchange, State.OPEN, why, now)
+            self._turned(circuit, exchange, State.OPEN, why, now)
 
     def settle(self, exchange: Exchange, now: float) -> None:
-        each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
+        circuit: EndpointCircuit = exchange.endpoint.circuit  # type: ignore[union-attr]  # as above
+        if (
+            exchange.failure is None
+            and exchange.status < 400
+            and not circuit.streak
+            and circuit.state is _CLOSED
+        ):
+            # `learn` without its call, and what it calls: most answers come here.
+            if now >= circuit.edge:
+                circuit.begin_slice(now)
+            circuit.good += 1
+        else:
+            self.learn(circuit, exchange, now)
+
+    def learn(self, circuit: EndpointCircuit, exchange: Exchange, now: float) -> None:
+        """What came of an attempt, as its head says or the failure that left it without one."""
         if (exchange.failure is not None or exchange.status >= 400) and self._failed(exchange):
-            self._lost(each, exchange, now)
+            self._lost(circuit, exchange, now)
         elif exchange.failure is not None:
             # Not the upstream's fault, or not one that this route counts.
-            breaker.release(each.circuit, self._rules, exchange.sent_at)
+            breaker.release(circuit, self._rules, exchange.sent_at)
         else:
-            each.tally.add_good(now)
-            circuit = each.circuit
-            # A closed circuit without a streak has nothing to learn from one more success.
-            if circuit.streak or circuit.state is not _CLOSED:
-                self._won(each, exchange, now)
+            circuit.add_good(now)
+            self._won(circuit, exchange, now)
 
     def broke(self, exchange: Exchange, now: float) -> None:
+        self.unlearn(exchange.endpoint.circuit, exchange, now)  # type: ignore[union-attr]  # picked
+
+    def unlearn(self, circuit: EndpointCircuit, exchange: Exchange, now: float) -> None:
         """What was counted as a success at its head was none."""
         if exchange.status < 400 and self._failed(exchange):
-            each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
-            each.tally.take_back(now)
-            self._lost(each, exchange, now, broken=True)
+            circuit.take_back(now)
+            self._lost(circuit, exchange, now, broken=True)
 
     def regard(self, endpoint: Endpoint, now: float) -> Regard:
+        return self.judge(endpoint.circuit, endpoint, now)
+
+    def judge(self, circuit: EndpointCircuit, endpoint: Endpoint, now: float) -> Regard:
         """The circuit's state, and why an endpoint may or may not be tried."""
-        each = self._circuits[endpoint]
-        circuit = each.circuit
         says, may = f"circuit {circuit.state.word}", now >= circuit.until
-        if circuit.forced:
+        if circuit.held:
             says = f"{says}, forced by an operator"
         elif not may:
-            says = f"{says} for {circuit.until - now:.3g} s more; last failure: {each.last_failure}"
+            says = (
+                f"{says} for {circuit.until - now:.3g} s more; last failure: {circuit.last_failure}"
+            )
             if breaker.vouched(circuit, endpoint.passed_at):
                 may, says = True, f"{says}; but a check went well since"
             elif self._panic is not None and self._panic.would_reign():
@@ -219,117 +247,75 @@ class CircuitBreaker:
 
     def explain(self, exchange: Exchange, now: float) -> Iterable[Step]:  # noqa: ARG002  # a phase
         """The state of all circuits in a line."""
-        words = [each.circuit.state.word for each in self._circuits.values()]
+        words = [each.state.word for each in self._circuits.values()]
         yield Step(_counted(words))
 
     def brief(self, exchange: Exchange, now: float) -> str:  # noqa: ARG002  # as of the last event
         endpoint = exchange.endpoint
         if endpoint is None:
             return ""
-        return f"breaker={self._circuits[endpoint].circuit.state.word}"
+        return f"breaker={endpoint.circuit.state.word}"
 
     def all_open(self, now: float) -> bool:
         """Whether every endpoint that could be tried at all is kept from it by its circuit."""
         return not any(
-            endpoint.healthy and self.eligible(endpoint, now) for endpoint in self._circuits
+            endpoint.healthy and self.lets(circuit, endpoint, now)
+            for endpoint, circuit in self._circuits.items()
         )
 
-    def _won(self, each: EndpointCircuit, exchange: Exchange, now: float) -> None:
-        if breaker.win(each.circuit, self._rules, exchange.sent_at, now):
-            each.tally.clear()
-            if not each.shadow:
+    def _won(self, circuit: EndpointCircuit, exchange: Exchange, now: float) -> None:
+        if breaker.win(circuit, self._rules, exchange.sent_at, now):
+            circuit.forget()
+            if not circuit.shadow:
                 exchange.endpoint.ramp_since = now  # type: ignore[union-attr]  # picked by now
-            self._turned(exchange, State.HALF_OPEN, "its probes succeeded", now)
+            self._turned(circuit, exchange, State.HALF_OPEN, "its probes succeeded", now)
 
     def _lost(
-        self, each: EndpointCircuit, exchange: Exchange, now: float, broken: bool = False
+        self, circuit: EndpointCircuit, exchange: Exchange, now: float, broken: bool = False
     ) -> None:
-        circuit = each.circuit
-        each.last_failure = exchange.failure.condition if exchange.failure else str(exchange.status)
-        each.tally.add_bad(now)
-        counts = each.tally.totals(self._rules.window, now)
+        circuit.last_failure = (
+            exchange.failure.condition if exchange.failure else str(exchange.status)
+        )
+        circuit.add_bad(now)
+        counts = circuit.totals(self._rules.window, now)
         why = breaker.lose(circuit, self._rules, exchange.sent_at, counts, broken)
         if why:
-            why = f"{why}; the last: {each.last_failure}"
+            why = f"{why}; the last: {circuit.last_failure}"
             if breaker.may_open(circuit, self._rules, len(self._circuits), self._out(circuit)):
-                self._open(each, exchange, why, now)
+                self._open(circuit, exchange, why, now)
             else:
-                self._keep_in(each, why)
+                self._keep_in(circuit, why)
 
-    def _open(self, each: EndpointCircuit, exchange: Exchange, why: str, now: float) -> None:
-        circuit = each.circuit
+    def _open(self, circuit: EndpointCircuit, exchange: Exchange, why: str, now: float) -> None:
         before = circuit.state
         last = self._out(circuit) == len(self._circuits) - 1
-        proven = each.tally.totals(SPAN, now)[0] > 0
+        proven = circuit.totals(SPAN, now)[0] > 0
         breaker.trip(circuit, self._rules, now, self._random.random(), last, proven)
-        self._turned(exchange, before, why, now)
+        self._turned(circuit, exchange, before, why, now)
 
-    def _keep_in(self, each: EndpointCircuit, why: str) -> None:
-        each.capped += 1
+    def _keep_in(self, circuit: EndpointCircuit, why: str) -> None:
+        circuit.capped += 1
         self._tell(
-            "breaker_capped", level="warning", once_per=CAPPED_LINES, upstream=each.upstream,
-            endpoint=each.endpoint, why=why,
+            "breaker_capped", level="warning", once_per=CAPPED_LINES, upstream=circuit.upstream,
+            endpoint=circuit.endpoint, why=why,
             detail=f"max_ejected of {self._upstream} are left out already",
         )  # fmt: skip
 
     def _out(self, circuit: Circuit) -> int:
         """How many others of the cluster are not used: open, half-open or failing their checks."""
         return sum(
-            each.circuit is not circuit and not (endpoint.healthy and each.circuit.state is _CLOSED)
+            each is not circuit and not (endpoint.healthy and each.state is _CLOSED)
             for endpoint, each in self._circuits.items()
         )
 
-    def _turned(self, exchange: Exchange, before: State, why: str, now: float) -> None:
-        each = self._circuits[exchange.endpoint]  # type: ignore[index]  # picked by now
-        each.turned(before)
-        said = {"from": before.word, "to": each.circuit.state.word, "endpoint": each.endpoint}
-        if each.shadow:
+    def _turned(
+        self, circuit: EndpointCircuit, exchange: Exchange, before: State, why: str, now: float
+    ) -> None:
+        circuit.turned(before)
+        said = {"from": before.word, "to": circuit.state.word, "endpoint": circuit.endpoint}
+        if circuit.shadow:
             said["mode"] = "shadow"
-        self._tell("breaker", **said, upstream=each.upstream, why=why)
+        self._tell("breaker", **said, upstream=circuit.upstream, why=why)
         exchange.note(
             "meshproxy.circuit_breaker", now, **{f"meshproxy.{key}": said[key] for key in said}
         )
-
-
-class ShadowBreaker:
-    """The same on circuits of its own: it stops nothing, and counts what would be stopped.
-
-    What a breaker in force would not have let through teaches its circuit nothing, so that
-    both see the same.
-    """
-
-    __slots__ = ("_circuits", "_counts", "_direction", "_stray", "_tried", "_upstream")
-
-    def __init__(self, tried: CircuitBreaker, scope: Scope) -> None:
-        self._tried = tried
-        self._circuits = circuits_of(scope, shadow=True)
-        self._counts = shadows(scope)
-        self._direction = scope.direction
-        self._upstream = scope.cluster.name
-        self._stray: set[Exchange] = set()
-
-    def depart(self, exchange: Exchange, now: float) -> None:
-        endpoint: Endpoint = exchange.endpoint  # type: ignore[assignment]  # picked by now
-        if self._tried.eligible(endpoint, now):
-            self._stray.discard(exchange)
-            self._tried.depart(exchange, now)
-            return
-        self._circuits[endpoint].ignored += 1
-        if exchange.attempts == 1 and self._tried.all_open(now):
-            route = exchange.route.name
-            self._counts.count("circuit_breaker", self._direction, route, self._upstream)
-        self._stray.add(exchange)
-        exchange.defer(lambda _: self._stray.discard(exchange))
-
-    def regard(self, endpoint: Endpoint, now: float) -> Regard:
-        tried = self._tried.regard(endpoint, now)
-        says = f"in shadow: {tried.says}" if tried.may else f"in shadow: left out, {tried.says}"
-        return Regard(True, says, {"shadow_circuit": tried.data["circuit"]})
-
-    def settle(self, exchange: Exchange, now: float) -> None:
-        if exchange not in self._stray:
-            self._tried.settle(exchange, now)
-
-    def broke(self, exchange: Exchange, now: float) -> None:
-        if exchange not in self._stray:
-            self._tried.broke(exchange, now)

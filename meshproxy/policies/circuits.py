@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from meshproxy.core.report import Sample
 from meshproxy.logic import breaker
 from meshproxy.logic.breaker import Circuit, State
-from meshproxy.logic.tally import Tally
 from meshproxy.policies.contract import Scope
 
 if TYPE_CHECKING:
@@ -42,10 +41,13 @@ def shifts_of(scope: Scope) -> Shifts:
 
 
 def circuits_of(scope: Scope, shadow: bool = False) -> dict[Endpoint, EndpointCircuit]:
-    """The circuits of a cluster, by cluster and address: what gives a circuit its meaning."""
+    """The circuits of a cluster, by cluster and address: what gives a circuit its meaning.
+
+    One in force stands on its endpoint as well, where each attempt finds it.
+    """
     cluster = scope.cluster
     shifts = shifts_of(scope)
-    return {
+    circuits = {
         endpoint: scope.draft.state(
             ("circuit", cluster.name, endpoint.name, *(("shadow",) if shadow else ())),
             lambda name=endpoint.name: EndpointCircuit(  # type: ignore[misc]  # a lambda's default has no type
@@ -54,18 +56,22 @@ def circuits_of(scope: Scope, shadow: bool = False) -> dict[Endpoint, EndpointCi
         )
         for endpoint in cluster.endpoints
     }
+    if not shadow:
+        for endpoint, circuit in circuits.items():
+            endpoint.circuit = circuit
+    return circuits
 
 
-class EndpointCircuit:
-    """A circuit, its counts, and what people ask about it.
+class EndpointCircuit(Circuit):
+    """A circuit with its names, and what people ask about it.
 
     `capped` counts how often it had to open and did not, as too many others were left out
     already; `ignored` how often an attempt went on that a circuit in force would have stopped.
     """
 
     __slots__ = (
-        "capped", "circuit", "endpoint", "ignored", "last_failure", "link", "opened", "shadow",
-        "shifts", "tally", "turns", "upstream",
+        "capped", "endpoint", "ignored", "last_failure", "link", "opened", "shadow", "shifts",
+        "turns", "upstream",
     )  # fmt: skip
 
     section = "breakers"
@@ -73,12 +79,11 @@ class EndpointCircuit:
     def __init__(
         self, upstream: str, endpoint: str, now: float, shifts: Shifts, shadow: bool = False
     ) -> None:
+        super().__init__(now)
         self.upstream = upstream
         self.endpoint = endpoint
         self.shifts = shifts
         self.shadow = shadow
-        self.circuit = Circuit(now)
-        self.tally = Tally()
         self.turns: dict[tuple[State, State], int] = {}
         self.opened = 0
         self.capped = 0
@@ -88,9 +93,9 @@ class EndpointCircuit:
 
     def turned(self, before: State) -> None:
         """Count the transition from `before` to the state it has now."""
-        turn = (before, self.circuit.state)
+        turn = (before, self.state)
         self.turns[turn] = self.turns.get(turn, 0) + 1
-        self.opened += self.circuit.state is State.OPEN
+        self.opened += self.state is State.OPEN
         self.shifts.count += 1
         if self.link is not None:
             self.link.turned()
@@ -107,16 +112,16 @@ class EndpointCircuit:
 
     @property
     def forced(self) -> str:
-        return self.circuit.state.word if self.circuit.forced else ""
+        return self.state.word if self.held else ""
 
     def steer(self, order: str, now: float) -> None:
         """Hold it open or closed; an empty order lets the rules decide again."""
-        before = self.circuit.state
+        before = self.state
         if order:
-            breaker.force(self.circuit, ORDERS[order], now)
-        elif self.circuit.forced:
-            breaker.free(self.circuit, now)
-        if self.circuit.state is not before:
+            breaker.force(self, ORDERS[order], now)
+        elif self.held:
+            breaker.free(self, now)
+        if self.state is not before:
             self.turned(before)
 
     def samples(self) -> Iterable[Sample]:
@@ -126,7 +131,7 @@ class EndpointCircuit:
         )  # fmt: skip
         if self.shadow:
             where = (*where, ("mode", "shadow"))
-        yield Sample("meshproxy_breaker_state", where, float(self.circuit.state.value))
+        yield Sample("meshproxy_breaker_state", where, float(self.state.value))
         for (before, after), count in self.turns.items():
             labels = (*where, ("from", before.word), ("to", after.word))
             yield Sample("meshproxy_breaker_transitions_total", labels, float(count))
@@ -134,21 +139,20 @@ class EndpointCircuit:
             yield Sample("meshproxy_breaker_capped_total", where, float(self.capped))
 
     def report(self, now: float) -> Mapping[str, Any]:
-        circuit = self.circuit
-        good, bad = self.tally.totals(REPORTED, now)
+        good, bad = self.totals(REPORTED, now)
         report = {
             "upstream": self.upstream,
             "endpoint": self.endpoint,
-            "state": circuit.state.word,
-            "for_seconds": round(max(0.0, now - circuit.since), 3),
-            "failures_in_a_row": circuit.streak,
+            "state": self.state.word,
+            "for_seconds": round(max(0.0, now - self.since), 3),
+            "failures_in_a_row": self.streak,
             "last_10s": {"requests": good + bad, "failures": bad},
             "opened": self.opened,
             "kept_in": self.capped,
-            "next_try_in_seconds": _seconds(circuit.until - now),
+            "next_try_in_seconds": _seconds(self.until - now),
             "last_failure": self.last_failure,
         }
-        if circuit.forced:
+        if self.held:
             report["forced"] = self.forced
         if self.shadow:
             report |= {"mode": "shadow", "attempts_not_stopped": self.ignored}

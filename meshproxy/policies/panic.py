@@ -65,7 +65,7 @@ class Panic:
     def _usable(self) -> int:
         circuits = self._circuits
         return sum(
-            endpoint.healthy and circuits[endpoint].circuit.state is State.CLOSED
+            endpoint.healthy and circuits[endpoint].state is State.CLOSED
             for endpoint in self._endpoints
         )
 

@@ -45,23 +45,23 @@ class Link:
 
     def turned(self) -> None:
         """It has turned here: all follow."""
-        self._tell(TURNED, self._each.circuit.since)
+        self._tell(TURNED, self._each.since)
 
     def won(self, now: float) -> None:
         """A probe of this worker went well, and more are needed."""
         self._say(WON, b"", now)
 
     def greet(self, now: float) -> None:
-        if self._each.circuit.state is not _CLOSED:
+        if self._each.state is not _CLOSED:
             self._tell(GREETED, now)
 
     def _tell(self, what: int, now: float) -> None:
-        circuit = self._each.circuit
+        circuit = self._each
         turn = (circuit.state.value, circuit.until, circuit.spell, min(circuit.doublings, 1000))
         self._say(what, _TURN.pack(*turn), now)
 
     def hear(self, what: int, key: bytes, at: float) -> None:
-        circuit = self._each.circuit
+        circuit = self._each
         if what == WON:
             breaker.won_elsewhere(circuit)
             return
@@ -69,7 +69,7 @@ class Link:
             return
         state, until, spell, doublings = _TURN.unpack(key)
         breaker.follow(circuit, State(state), at, (until, spell, doublings))
-        self._each.shifts.count += 1
+        circuit.shifts.count += 1
 
     def may_probe(self) -> bool:
         """Whether the lease is ours, or is now; who gets none hears why."""
@@ -80,7 +80,7 @@ class Link:
 
     def look(self, now: float) -> None:  # noqa: ARG002  # asked each turn
         """Nobody of us probes any more: somebody else may."""
-        if self._held and not self._each.circuit.claims:
+        if self._held and not self._each.claims:
             self._held = False
             self._lease.give_back()
 
@@ -98,19 +98,20 @@ class SharedBreaker(CircuitBreaker):
         return self
 
     def eligible(self, endpoint: Endpoint, now: float) -> bool:
-        each = self._circuits[endpoint]
-        circuit = each.circuit
+        return endpoint.circuit.state is _CLOSED or self.lets(endpoint.circuit, endpoint, now)
+
+    def lets(self, circuit: EndpointCircuit, endpoint: Endpoint, now: float) -> bool:
         if circuit.state is _CLOSED:
             return True
         if now < circuit.until and not breaker.vouched(circuit, endpoint.passed_at):
-            return super().eligible(endpoint, now)  # in a panic it may be
-        return each.link is None or each.link.may_probe()
+            return super().lets(circuit, endpoint, now)  # in a panic it may be
+        return circuit.link is None or circuit.link.may_probe()
 
-    def _won(self, each: EndpointCircuit, exchange: Exchange, now: float) -> None:
-        before = each.circuit.wins
-        super()._won(each, exchange, now)
-        if each.link is not None and each.circuit.wins > before:
-            each.link.won(now)
+    def _won(self, circuit: EndpointCircuit, exchange: Exchange, now: float) -> None:
+        before = circuit.wins
+        super()._won(circuit, exchange, now)
+        if circuit.link is not None and circuit.wins > before:
+            circuit.link.won(now)
 
 
 Make = Callable[..., CircuitBreaker]

@@ -35,7 +35,7 @@ def test_what_is_older_than_the_window_is_not_counted() -> None:
 
 def test_clearing_forgets_everything() -> None:
     tally = told([(10.0, False), (11.0, True)])
-    tally.clear()
+    tally.forget()
     assert tally.totals(SPAN, 11.0) == (0, 0)
     tally.add_good(11.2)
     assert tally.totals(SPAN, 11.2) == (1, 0)
@@ -55,8 +55,7 @@ def kept(tally: Tally) -> int:
 def test_it_takes_no_more_memory_after_a_full_span_than_after_a_second() -> None:
     young = told([(at * 0.25, True) for at in range(4)])
     old = told([(at * 0.01, at % 2 == 0) for at in range(int(SPAN * 200))])
-    assert kept(old) <= kept(young) + 100
-    assert kept(young) < 6000
+    assert kept(old) <= 2 * kept(young) < 6000, "a ring more, for what was bad"
 
 
 def test_a_full_span_is_counted_over_and_over() -> None:

@@ -93,8 +93,8 @@ def test_f49_open_times_double_up_to_the_cap_for_one_of_several() -> None:
         depart([scene.breaker], exchange := exchange_of(), endpoint, now)
         settle([scene.breaker], exchange, 500, now)
     for _ in range(6):
-        spells.append(a.circuit.until - now)
-        now = a.circuit.until
+        spells.append(a.until - now)
+        now = a.until
         depart([scene.breaker], exchange := exchange_of(), endpoint, now)
         settle([scene.breaker], exchange, 500, now)
     assert spells[:3] == [1.0, 2.0, 4.0]
@@ -125,7 +125,7 @@ def test_envoy_25487_what_the_proxy_itself_ends_ejects_nobody(failure: Failure) 
     for n in range(500):
         scene.at(n * 0.001, failure)
     assert scene.turns == []
-    assert [each.tally.totals(10.0, 0.5) for each in circuits_of(scene.scope).values()] == [
+    assert [each.totals(10.0, 0.5) for each in circuits_of(scene.scope).values()] == [
         (0, 0), (0, 0),
     ]  # fmt: skip
 
@@ -147,8 +147,8 @@ def opened_again(scene: Scene, now: float) -> float:
     """For how long it opens when it fails at `now`."""
     for _ in range(7):
         probe(scene, now, 500)
-    assert scene.circuit.circuit.state.word == "open"
-    return scene.circuit.circuit.until - now
+    assert scene.circuit.state.word == "open"
+    return scene.circuit.until - now
 
 
 def doubled() -> tuple[Scene, float]:
@@ -156,8 +156,8 @@ def doubled() -> tuple[Scene, float]:
     for _ in range(7):
         probe(scene, 0.0, 500)
     for _ in range(2):
-        probe(scene, scene.circuit.circuit.until, 500)
-    now = scene.circuit.circuit.until
+        probe(scene, scene.circuit.until, 500)
+    now = scene.circuit.until
     probe(scene, now, 200)
     probe(scene, now, 200)
     return scene, now
@@ -195,9 +195,9 @@ def test_dapr_10113_the_gauge_follows_each_transition_and_is_never_stuck_half_op
     seen.append(shown())
     scene.at(1.1, 500)
     seen.append(shown())
-    scene.at(scene.circuit.circuit.until, 200)
+    scene.at(scene.circuit.until, 200)
     seen.append(shown())
-    scene.at(scene.circuit.circuit.until + 9.0, 200)
+    scene.at(scene.circuit.until + 9.0, 200)
     seen.append(shown())
     assert seen == [
         (0.0, "closed"), (1.0, "open"), (2.0, "half_open"), (1.0, "open"), (2.0, "half_open"),
@@ -215,7 +215,7 @@ def test_answers_that_break_off_open_it_like_any_failure() -> None:
         exchange.failure = Failure.TRUNCATED
         scene.breaker.broke(exchange, n * 0.1)
     assert scene.turns == [("closed", "open")]
-    assert scene.circuit.tally.totals(10.0, 0.6) == (0, 7)
+    assert scene.circuit.totals(10.0, 0.6) == (0, 7)
 
 
 def test_two_whole_answers_end_a_row_of_broken_ones() -> None:

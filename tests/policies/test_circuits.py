@@ -63,9 +63,9 @@ def test_an_operator_holds_one_open_and_lets_it_go() -> None:
 
 def test_letting_go_of_one_that_nobody_holds_changes_nothing() -> None:
     (each,) = circuits_of(scope_of("a")).values()
-    each.circuit.state, each.circuit.until = State.OPEN, 99.0
+    each.state, each.until = State.OPEN, 99.0
     each.steer("", 5.0)
-    assert each.circuit.until == 99.0
+    assert each.until == 99.0
 
 
 def test_one_that_is_only_tried_out_takes_no_orders() -> None:

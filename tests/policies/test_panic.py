@@ -46,7 +46,7 @@ def test_open_circuits_and_failing_checks_count_together() -> None:
     scope = scope_of(*"abcd")
     panic = panicking(scope)
     for each in list(circuits_of(scope).values())[:2]:
-        each.circuit.state = State.OPEN
+        each.state = State.OPEN
         each.turned(State.CLOSED)
     assert not panic.reigns()
     lose(scope, "c")
@@ -93,7 +93,7 @@ def test_in_panic_open_circuits_are_used_and_can_still_close() -> None:
     for _ in range(10):
         walk.ask()
     bad = next(each for each in scope.cluster.endpoints if each.name == "bad")
-    assert circuits_of(scope)[bad].circuit.state is State.CLOSED
+    assert circuits_of(scope)[bad].state is State.CLOSED
 
 
 def test_a_reload_that_adds_endpoints_counts_them() -> None:

@@ -32,7 +32,7 @@ class Worker:
 
     @property
     def state(self) -> str:
-        return self.each.circuit.state.word
+        return self.each.state.word
 
     def lets(self, now: float) -> bool:
         return bool(self.breaker.eligible(self.endpoint, now))
@@ -67,7 +67,7 @@ def test_what_opens_in_one_is_open_in_all_at_the_next_turn() -> None:
     opened(several, one)
     assert (one.state, other.state) == ("open", "open")
     assert not other.lets(1.5)
-    assert other.each.circuit.until == one.each.circuit.until
+    assert other.each.until == one.each.until
 
 
 def test_a_transition_is_counted_once() -> None:
@@ -125,7 +125,7 @@ def test_who_joins_while_it_is_open_knows() -> None:
     several.turn(1.1)
     several.turn(1.2)
     assert fresh.state == "open"
-    assert fresh.each.circuit.until == one.each.circuit.until
+    assert fresh.each.until == one.each.until
 
 
 def test_one_that_is_killed_with_a_probe_out_holds_nobody_up() -> None:
