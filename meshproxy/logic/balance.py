@@ -2,20 +2,22 @@
 
 It knows loads, weights and latencies, not what an endpoint is or whether it may be tried.
 Nothing here looks at every endpoint per pick: the cost is the same for 3 and for 1,000. What
-does, `certain_until`, is for once in as many picks as there are endpoints.
+does, `certain_until`, is for once in as many picks as there are endpoints, or more rarely.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from heapq import heapify, heapreplace
-from itertools import accumulate
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, chain
 from math import exp
 from typing import Generic, Protocol, TypeVar
 
 TAU = 10.0
 """Seconds in which an old latency loses its weight to a newer, lower one (Linkerd)."""
+
+_PER_TAU = -1.0 / TAU
 
 START = 0.03
 """Seconds that an endpoint is taken to need while its first answer is awaited (Linkerd)."""
@@ -28,6 +30,9 @@ GENTLE = 0.10
 
 BELIEVED = 5.0
 """Seconds after which a latency that no answer confirmed is doubted; a longer one later."""
+
+FEW = 16
+"""So many candidates that all pairs of them are kept."""
 
 LONG_AGO = float("-inf")
 """A time before all others."""
@@ -107,13 +112,21 @@ def expected_wait(candidate: Candidate, now: float) -> float:
 
 def observe(candidate: Candidate, seconds: float, now: float) -> None:
     """Learn from an answer: a peak counts at once, what is better counts bit by bit."""
-    elapsed = now - candidate.cost_at
     cost = candidate.cost
-    if seconds < cost and (elapsed <= BELIEVED or elapsed <= cost):
-        keep = exp(-elapsed / TAU)
-        seconds = cost * keep + seconds * (1.0 - keep)
+    if seconds < cost:
+        seconds = eased(cost, seconds, now - candidate.cost_at)
     candidate.cost = seconds
     candidate.cost_at = now
+
+
+def eased(cost: float, seconds: float, elapsed: float) -> float:
+    """What a latency of `cost` becomes by a better one, so long after it was learned.
+
+    After BELIEVED it is forgotten, but not before as many seconds as it was long itself.
+    """
+    if elapsed > BELIEVED and elapsed > cost:
+        return seconds
+    return seconds + (cost - seconds) * exp(elapsed * _PER_TAU)
 
 
 def penalty(retry_after: float) -> float:
@@ -126,6 +139,7 @@ def ramp(since: float, window: float, now: float) -> float:
     return min(1.0, max(GENTLE, (now - since) / window))
 
 
+T = TypeVar("T")
 C = TypeVar("C", bound=Candidate)
 
 
@@ -219,6 +233,33 @@ class Pairs(Draws[C]):
         return (other, one) if self._prefers(one, other, now, draw) else (one, other)
 
 
+def meetings(candidates: Sequence[T], random: Callable[[], float]) -> Iterator[tuple[T, T]]:
+    """Of at least two that weigh the same: who is weighed against whom, without end.
+
+    Each is the first of two in turn, for the reasons of `Draws.turn`, and the second of two once in
+    as many meetings. How far the two are apart is left to chance and stays so for a round, so that
+    it costs a draw a round.
+    """
+    return chain.from_iterable(_rounds(candidates, random))
+
+
+def _rounds(
+    candidates: Sequence[T], random: Callable[[], float]
+) -> Iterator[Iterable[tuple[T, T]]]:
+    count = len(candidates)
+    if count <= FEW:
+        # A round is over soon: all that there are stand ready.
+        ring = (*candidates, *candidates)
+        rounds = [tuple(zip(candidates, ring[apart:], strict=False)) for apart in range(1, count)]
+        while True:
+            yield rounds[int(random() * len(rounds))]
+    others, apart = deque(candidates), 0
+    while True:
+        before, apart = apart, 1 + int(random() * (count - 1))
+        others.rotate(before - apart)
+        yield zip(candidates, others, strict=True)
+
+
 def certain_until(candidates: Sequence[Candidate]) -> float:
     """Until when `sooner` doubts no latency of these; LONG_AGO if one weighs more than another.
 
@@ -227,51 +268,3 @@ def certain_until(candidates: Sequence[Candidate]) -> float:
     if len({each.weight for each in candidates}) > 1:
         return LONG_AGO
     return min(each.cost_at if each.cost else LONG_AGO for each in candidates) + BELIEVED
-
-
-Due = tuple[float, int, int, float]
-"""When a turn is due, the order of those due at once, whose it is, and the time between two."""
-
-
-class Turns:
-    """Smooth weighted round robin by earliest deadline, in O(log n) per turn.
-
-    Each has its next turn 1/weight after the last and its first after half of that, so in
-    every round each gets exactly its weight and its turns lie evenly apart. Equal weights
-    are plain round robin. `start` in [0, 1) says who begins, so that many sidecars that
-    start together do not begin with the same endpoint. Weights are read at the first turn.
-    """
-
-    __slots__ = ("_candidates", "_heap", "_start")
-
-    def __init__(
-        self, candidates: Sequence[Candidate], start: float, turns: Sequence[Due] = ()
-    ) -> None:
-        self._candidates = candidates
-        self._start = start
-        self._heap: list[Due] = list(turns)
-
-    def take(self) -> int:
-        """The index of whose turn it is; the turn is then used up."""
-        due, order, index, step = (self._heap or self._line_up())[0]
-        heapreplace(self._heap, (due + step, order, index, step))
-        return index
-
-    def upcoming(self) -> Iterator[int]:
-        """Whose turns come next, without end; none is used up."""
-        later = Turns(self._candidates, self._start, self._heap)
-        while True:
-            yield later.take()
-
-    def is_new(self) -> bool:
-        """Whether nobody has had a turn yet: who begins is left to chance."""
-        return not self._heap
-
-    def _line_up(self) -> list[Due]:
-        count = len(self._candidates)
-        first = int(self._start * count)
-        for index, candidate in enumerate(self._candidates):
-            step = 1.0 / candidate.weight
-            self._heap.append((0.5 * step, (index - first) % count, index, step))
-        heapify(self._heap)
-        return self._heap

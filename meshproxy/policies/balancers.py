@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from meshproxy.core.explanation import Choice
 from meshproxy.core.verdict import Failure
 from meshproxy.logic import balance, odds
-from meshproxy.logic.balance import Draws, Pairs, Turns
+from meshproxy.logic.balance import Draws, Pairs
+from meshproxy.logic.turns import Turns
 from meshproxy.policies.contract import Random
 
 if TYPE_CHECKING:
@@ -116,12 +117,12 @@ class TwoChoices:
 class PeakEwma(TwoChoices):
     """Two choices by expected wait, learned from the time to the head of each answer.
 
-    What most requests of a busy service need stands in `pick`: `Draws.turn` and
-    `balance.sooner` without their calls, for endpoints that weigh the same and were all measured
-    of late. Whether they are is looked at once in as many picks as there are endpoints.
+    What most requests of a busy service need stands in `pick`: `balance.sooner` without its call,
+    for endpoints that weigh the same and were all measured of late. Whether they are is looked at
+    when that may have changed, and no more often than once in as many picks as there are endpoints.
     """
 
-    __slots__ = ("_at", "_certain", "_failed", "_last", "_weight")
+    __slots__ = ("_certain", "_doubts", "_failed", "_meetings", "_weight")
 
     def __init__(
         self, endpoints: Sequence[Endpoint], random: Random, classifier: Classifier
@@ -130,23 +131,16 @@ class PeakEwma(TwoChoices):
         says = "the better of two by expected wait: peak_ewma"
         super().__init__(endpoints, random, sooner, balance.how_likely_sooner, says)
         self._failed = classifier.failed
+        self._meetings = balance.meetings(endpoints, random.random)
         self._certain = balance.LONG_AGO
-        self._last = len(endpoints) - 1
-        self._at = self._last
+        self._doubts = 0  # how many more picks before it is looked at again
         self._weight = 1
 
     def pick(self, exchange: Exchange, allowed: Allowed, now: float) -> Endpoint | None:
-        at, last = self._at, self._last
-        if at < last:
-            self._at = at + 1
-        else:
-            self._begin_round()
         if now > self._certain:
+            self._look_again(now)
             return super().pick(exchange, allowed, now)
-        endpoints = self._endpoints
-        draw = self._random() * last
-        drawn = int(draw)
-        better, worse = endpoints[at], endpoints[drawn + (drawn >= at)]
+        better, worse = next(self._meetings)
         cost, its = better.cost, worse.cost
         load, its_load = better.load, worse.load
         if load != its_load:
@@ -154,33 +148,42 @@ class PeakEwma(TwoChoices):
         elif is_sooner := its < cost:
             its *= its
             cost *= cost
-            is_sooner = (draw - drawn) * (cost + its) < cost - its
+            is_sooner = self._random() * (cost + its) < cost - its
         if is_sooner:
             better, worse = worse, better
         if better not in exchange.tried and allowed(better, now):
             return better
         return self._instead(worse, exchange, allowed, now)
 
-    def _begin_round(self) -> None:
-        self._at = 0
+    def _look_again(self, now: float) -> None:
+        if self._doubts:
+            self._doubts -= 1
+            return
         self._weight = self._endpoints[0].weight
         self._certain = balance.certain_until(self._endpoints)
+        if now > self._certain:
+            self._doubts = len(self._endpoints) - 1
 
     def settle(self, exchange: Exchange, now: float) -> None:
         endpoint = exchange.endpoint
         if endpoint is None:
             return
+        seconds = now - exchange.sent_at
         if exchange.failure is None and exchange.status < 400:
-            balance.observe(endpoint, now - exchange.sent_at, now)
-            return
+            # `balance.observe` without its call.
+            cost = endpoint.cost
+            if seconds < cost:
+                seconds = balance.eased(cost, seconds, now - endpoint.cost_at)
+            endpoint.cost = seconds
+            endpoint.cost_at = now
         # A 429 is no failure, but says plainly that the next request should go elsewhere.
-        if exchange.status == 429 or self._failed(exchange):
+        elif exchange.status == 429 or self._failed(exchange):
             balance.observe(endpoint, balance.penalty(exchange.retry_after), now)
         elif exchange.failure is None or (
             # It took at least so long. Left out, one that is always outrun would never seem slow.
-            exchange.failure in _CUT_SHORT and now - exchange.sent_at > endpoint.cost
+            exchange.failure in _CUT_SHORT and seconds > endpoint.cost
         ):
-            balance.observe(endpoint, now - exchange.sent_at, now)
+            balance.observe(endpoint, seconds, now)
 
 
 class RoundRobin:

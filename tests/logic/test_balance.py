@@ -7,6 +7,7 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from types import FrameType
 
 import pytest
@@ -20,12 +21,12 @@ from meshproxy.logic.balance import (
     TAU,
     Draws,
     Pairs,
-    Turns,
     certain_until,
     expected_wait,
     how_likely_less_crowded,
     how_likely_sooner,
     less_crowded,
+    meetings,
     observe,
     penalty,
     ramp,
@@ -90,10 +91,9 @@ def test_the_second_draw_follows_the_weights_that_the_first_left(weights: tuple[
 
 def test_weights_are_read_at_the_first_draw() -> None:
     several = weighing(1, 1)
-    lazy, in_turn = Draws(several), Turns(several, 0.0)
+    lazy = Draws(several)
     several[1].weight = 999
     assert lazy.one(0.5) == 1
-    assert Counter(in_turn.take() for _ in range(1000)) == {0: 1, 1: 999}
 
 
 @given(servers, servers, draws)
@@ -209,29 +209,6 @@ def test_a_share_grows_from_a_tenth_to_the_whole(after: float, share: float) -> 
     assert ramp(100.0, 30.0, 100.0 + after) == pytest.approx(share)
 
 
-@given(weights, draws)
-def test_every_round_of_turns_gives_each_exactly_its_weight(
-    weights: list[int], start: float
-) -> None:
-    turns = Turns(weighing(*weights), start)
-    for _ in range(2):
-        taken = Counter(turns.take() for _ in range(sum(weights)))
-        assert [taken[index] for index in range(len(weights))] == weights
-
-
-def test_turns_of_a_heavy_one_lie_apart() -> None:
-    turns = Turns(weighing(5, 1, 1), 0.0)
-    assert "".join("abc"[turns.take()] for _ in range(14)) == "aaabcaa" * 2
-
-
-@pytest.mark.parametrize("count", [2, 3, 7])
-def test_equal_weights_are_plain_round_robin_from_anywhere(count: int) -> None:
-    for first in range(count):
-        turns = Turns(weighing(*[1] * count), first / count + 0.01)
-        expected = [(first + turn) % count for turn in range(3 * count)]
-        assert [turns.take() for _ in range(3 * count)] == expected
-
-
 def test_two_choices_level_the_load() -> None:
     """Mitzenmacher: with two choices the fullest is close to the average, by chance it is not."""
     source, several = random.Random(9), [Server() for _ in range(100)]
@@ -304,20 +281,6 @@ def test_what_is_left_of_a_draw_is_a_draw_of_its_own(weights: list[int], seed: i
     assert sum(left < 0.25 for left in lefts) / 400 == pytest.approx(0.25, abs=0.15)
 
 
-@given(st.lists(st.integers(1, 5), min_size=2, max_size=5), st.floats(0.0, 0.99), st.integers(0, 9))
-def test_turns_that_are_told_are_those_that_come(
-    weights: list[int], start: float, taken: int
-) -> None:
-    turns = Turns([Server(weight=weight) for weight in weights], start)
-    assert turns.is_new()
-    for _ in range(taken):
-        turns.take()
-    told = turns.upcoming()
-    foreseen = [next(told) for _ in range(12)]
-    assert turns.is_new() == (taken == 0)
-    assert [turns.take() for _ in range(12)] == foreseen
-
-
 @given(
     st.tuples(st.integers(0, 3), st.integers(1, 3), st.floats(0.0, 1.0)),
     st.tuples(st.integers(0, 3), st.integers(1, 3), st.floats(0.0, 1.0)),
@@ -348,6 +311,27 @@ def test_until_it_is_certain_no_latency_is_doubted_and_all_weigh_the_same(
         assert all(server.cost and server.cost_at >= now - BELIEVED - 1e-9 for server in several)
     else:
         assert not all(server.cost and server.cost_at > now - BELIEVED for server in several)
+
+
+@given(st.integers(2, 40), st.lists(draws, min_size=3, max_size=3))
+def test_in_a_round_of_meetings_each_is_the_first_once_and_the_other_once(
+    count: int, several: list[float]
+) -> None:
+    """Below FEW and above it."""
+    numbers, drawn = tuple(range(count)), iter(several)
+    endless = meetings(numbers, lambda: next(drawn))
+    for draw in several:
+        met = list(islice(endless, count))
+        assert [one for one, _ in met] == list(numbers)
+        apart = {(other - one) % count for one, other in met}
+        assert apart == {1 + int(draw * (count - 1))}
+
+
+@given(st.integers(2, 40), st.integers(0, 2**32))
+def test_over_many_rounds_each_meets_all_others(count: int, seed: int) -> None:
+    endless = meetings(tuple(range(count)), random.Random(seed).random)
+    met = set(islice(endless, count * count * 20))
+    assert met == {(one, other) for one in range(count) for other in range(count) if one != other}
 
 
 @given(weights, st.lists(draws, max_size=20), st.integers(0, 2**32))

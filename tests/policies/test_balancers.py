@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -207,9 +208,9 @@ def test_one_that_is_barred_sends_little_to_the_worst_one() -> None:
     ends[1].cost = 0.001
     chosen = Counter(
         balancer.pick(exchange_of(), lambda each, now: each.name != "barred", 101.0).name
-        for _ in range(5000)
+        for _ in range(50_000)
     )
-    assert chosen["bad"] < 0.007 * 5000, "and not one in forty-five"
+    assert chosen["bad"] < 0.007 * 50_000, "and not one in forty-five"
 
 
 def test_an_answer_s_retry_after_is_how_long_it_stays_away() -> None:
@@ -302,14 +303,13 @@ def test_who_begins_the_turns_is_not_told_as_certain() -> None:
     assert not balancer.choose(exchange_of(), anyone, 100.0).is_certain
 
 
-class Draws:
-    """Randomness that is written down; what is asked for beyond it is 0.5."""
+class Draw:
+    """Randomness that says what it is told to."""
 
-    def __init__(self, draws: list[float]) -> None:
-        self._draws = iter(draws)
+    draw = 0.5
 
     def random(self) -> float:
-        return next(self._draws, 0.5)
+        return self.draw
 
 
 PICKS = st.lists(
@@ -327,26 +327,30 @@ PICKS = st.lists(
 def test_the_short_way_of_peak_ewma_comes_to_what_the_long_way_does(
     weight: int, costs: list[float], picks: list[tuple[float, float, int, float]]
 ) -> None:
-    scope = replace(
-        scope_of(*map(str, range(len(costs)))), random=Draws([draw for draw, *_ in picks])
-    )
+    source = Draw()
+    scope = replace(scope_of(*map(str, range(len(costs)))), random=source)
     endpoints, now = tuple(scope.cluster.endpoints), 100.0
     for endpoint, cost in zip(endpoints, costs, strict=True):
         endpoint.weight, endpoint.cost, endpoint.cost_at = weight, cost, now
     balancer = LoadBalancerSpec.model_validate("peak_ewma").build(scope)
-    others = len(endpoints) - 1
-    for turn, (draw, passed, load, seconds) in enumerate(picks):
+    balancer.pick(exchange_of(), anyone, now)  # which finds out that the short way may be taken
+    meetings = balance.meetings(endpoints, source.random)
+    for draw, passed, load, seconds in picks:
+        source.draw = draw
         now += passed
-        one = endpoints[(turn - 1) % len(endpoints)]  # the last one begins
-        drawn = int(draw * others)
-        other = [each for each in endpoints if each is not one][drawn]
+        one, other = next(meetings)
         picked = balancer.pick(exchange_of(), anyone, now)
-        better = other if balance.sooner(one, other, now, draw * others - drawn) else one
+        better = other if balance.sooner(one, other, now, draw) else one
         waits = [balance.expected_wait(each, now) for each in (one, other)]
         # Two may be as good but for the last bit of a float.
         assert picked is better or waits[0] == pytest.approx(waits[1], rel=1e-9)
         picked.load = load
-        balance.observe(picked, seconds, now)
+        exchange = exchange_of()
+        exchange.endpoint, exchange.sent_at = picked, now - seconds
+        known = SimpleNamespace(cost=picked.cost, cost_at=picked.cost_at)
+        settle([balancer], exchange, 200, now)
+        balance.observe(known, now - exchange.sent_at, now)
+        assert (picked.cost, picked.cost_at) == (known.cost, known.cost_at)
 
 
 def test_peak_ewma_doubts_a_latency_that_nothing_confirmed_between_two_rounds_as_well() -> None:
