@@ -37,7 +37,7 @@ outbound:
   listen: <outbound>
   services:
     gone: {endpoints: [<gone>], retry: {attempts: 1}}
-logs: {level: info, format: json, access: {errors: false, sample: 0%}}
+logs: {level: info, format: json, access: {errors: false, slower_than: off, sample: 0%}}
 shutdown: {drain: 5s}
 """
 
