@@ -17,8 +17,6 @@ from typing import Generic, Protocol, TypeVar
 TAU = 10.0
 """Seconds in which an old latency loses its weight to a newer, lower one (Linkerd)."""
 
-_PER_TAU = -1.0 / TAU
-
 START = 0.03
 """Seconds that an endpoint is taken to need while its first answer is awaited (Linkerd)."""
 
@@ -126,7 +124,7 @@ def eased(cost: float, seconds: float, elapsed: float) -> float:
     """
     if elapsed > BELIEVED and elapsed > cost:
         return seconds
-    return seconds + (cost - seconds) * exp(elapsed * _PER_TAU)
+    return seconds + (cost - seconds) * exp(-elapsed / TAU)
 
 
 def penalty(retry_after: float) -> float:

@@ -27,7 +27,7 @@ from meshproxy.policies.shadow import Mode
 
 if TYPE_CHECKING:
     from meshproxy.core.exchange import Exchange
-    from meshproxy.core.route import Classifier, Endpoint
+    from meshproxy.core.route import Endpoint
     from meshproxy.policies.shadow_breaker import ShadowBreaker
 
 CAPPED_LINES = 10.0
@@ -112,7 +112,7 @@ class CircuitBreaker:
     """
 
     __slots__ = (
-        "_circuits", "_classifier", "_failed", "_panic", "_random", "_rule", "_rules", "_tell",
+        "_circuits", "_failed", "_panic", "_random", "_rule", "_rules", "_tell",
         "_upstream",
     )  # fmt: skip
 
@@ -126,7 +126,6 @@ class CircuitBreaker:
         self._rules = rules
         self._circuits = circuits
         self._panic = panic
-        self._classifier: Classifier = scope.classifier
         self._failed = scope.classifier.failed
         self._random: Random = scope.random
         self._rule = scope.rule

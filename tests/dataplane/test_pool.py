@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshproxy.core.verdict import Failure
-from tests.fakes import Stage
+from tests.fakes import Client, FakeTransport, Stage
 
 GET = b"GET /a HTTP/1.1\r\nHost: app\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -147,15 +147,25 @@ def test_a_retired_endpoint_keeps_no_connection() -> None:
     assert busy.hears().startswith(b"HTTP/1.1 200 ")
 
 
+def rested(
+    stage: Stage, count: int, apart: float = 0.0
+) -> tuple[list[Client], list[FakeTransport]]:
+    """So many connections that became idle one after the other, and whose they were."""
+    clients = [stage.client() for _ in range(count)]
+    for client in clients:
+        client.says(GET)
+    ups = [stage.connect() for _ in range(count)]
+    for up in ups:
+        stage.answer(up, OK)
+        stage.time.pass_by(apart)
+    return clients, ups
+
+
 def test_whichever_idle_connection_closes_the_others_are_used_the_latest_first() -> None:
     for gone in range(3):
         stage = Stage()
-        clients = [stage.client() for _ in range(3)]
-        for client in clients:
-            client.says(GET)
-        ups = [stage.connect() for _ in range(3)]
+        clients, ups = rested(stage, 3)
         for up in ups:
-            stage.answer(up, OK)
             up.take()
         stage.hang_up(ups.pop(gone))
         assert stage.endpoints[0].idling == 2
@@ -167,13 +177,7 @@ def test_whichever_idle_connection_closes_the_others_are_used_the_latest_first()
 
 def test_of_several_idle_connections_the_sweep_closes_those_that_are_too_old() -> None:
     stage = Stage()
-    clients = [stage.client() for _ in range(4)]
-    for client in clients:
-        client.says(GET)
-    ups = [stage.connect() for _ in range(4)]
-    for up in ups:
-        stage.answer(up, OK)
-        stage.time.pass_by(0.5)
+    _, ups = rested(stage, 4, apart=0.5)
     stage.pool.sweep(stage.time.now)
     assert [up.closed for up in ups] == [True, True, False, False]
     assert stage.endpoints[0].idling == 2

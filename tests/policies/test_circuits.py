@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from meshproxy.core.ledger import Ledger
 from meshproxy.core.report import Steerable
 from meshproxy.logic.breaker import State
@@ -80,3 +82,14 @@ def test_an_order_is_a_shift_of_its_cluster_if_it_changes_the_state() -> None:
     assert shifts_of(scope).count == 0
     each.steer("open", 5.0)
     assert shifts_of(scope).count == 1
+
+
+def test_a_file_that_is_only_compiled_changes_no_circuit_in_force() -> None:
+    scope, ledger = scope_of("a"), Ledger()
+    (endpoint,) = scope.cluster.endpoints
+    (each,) = circuits_of(scope).values()
+    ledger.keep(scope.draft)
+    assert endpoint.circuit is each
+    circuits_of(replace(scope, draft=ledger.open()))
+    circuits_of(replace(scope, draft=ledger.open()), shadow=True)
+    assert endpoint.circuit is each
